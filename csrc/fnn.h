@@ -1,0 +1,102 @@
+/* fnn.h — conventions, types and the kernel table: the one header that the Cython side reads.
+ *
+ * Conventions of every kernel
+ *   - Arguments come in one struct; its fields are in the order outputs, inputs, sizes, scalars. Backward: gradients out,
+ *     `dy`, then forward's inputs in forward's order, then what forward saved.
+ *   - Arrays are `void *` in the struct and point to the table slot's dtype. Sizes are elements, never bytes; strides are
+ *     elements too and may be negative or zero.
+ *   - Callers check everything. Kernels trust their arguments, assert their contract in debug builds, and never print,
+ *     exit, allocate or touch Python. Scratch memory comes in as an argument.
+ *   - A kernel does share `part` of `parts` equal shares of the work. The bits of the result do not depend on `parts`, nor on
+ *     the order or the threads in which the shares run.
+ *   - Scalars travel as double and are rounded once to the kernel's dtype.
+ */
+#ifndef FNN_H
+#define FNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum fnn_dtype { FNN_F32, FNN_F64, FNN_DTYPES } fnn_dtype;
+typedef enum fnn_isa { FNN_SCALAR, FNN_AVX2, FNN_AVX512, FNN_NEON, FNN_ISAS } fnn_isa;
+
+typedef void (*fnn_kernel)(const void *args, size_t part, size_t parts);
+
+/* The argument structs, fnn_<set>_args, one per FNN_ARGS entry of kernels.def. */
+#define FNN_ARGS(set, fields) typedef struct fnn_##set##_args { fields } fnn_##set##_args;
+#define FNN_KERNEL(name, set)
+#include "kernels.def"
+#undef FNN_ARGS
+#undef FNN_KERNEL
+
+/* The kernel table: one slot per kernel and dtype. */
+#define FNN_ARGS(set, fields)
+#define FNN_KERNEL(name, set) fnn_kernel name[FNN_DTYPES];
+typedef struct fnn_table {
+#include "kernels.def"
+} fnn_table;
+#undef FNN_ARGS
+#undef FNN_KERNEL
+
+/* dispatch.c ------------------------------------------------------------------------------------------------------- */
+
+extern fnn_table fnn_kernels;
+
+/* Whether this build has kernels for `isa` and this processor (and operating system) can run them. */
+int fnn_isa_usable(fnn_isa isa);
+const char *fnn_isa_name(fnn_isa isa);
+
+/* Fill fnn_kernels: from scalar upward to `isa`. Call before any kernel runs; `isa` must be usable. */
+void fnn_dispatch(fnn_isa isa);
+
+/* The widest usable instruction set. */
+fnn_isa fnn_isa_best(void);
+
+/* pool.c ----------------------------------------------------------------------------------------------------------- */
+
+/* Run all `parts` shares of a kernel on the calling thread and the pool's workers. Returns 0, or 1 if it was cancelled (the
+ * outputs are then unspecified). One caller at a time has the workers; others run their shares themselves. */
+int fnn_run(fnn_kernel kernel, const void *args, size_t parts);
+
+/* For kernels whose shares may run longer than some 20 ms: to be asked every few ms of work; nonzero means give up. */
+int fnn_interrupted(void);
+
+/* `poll` is called on the thread that called fnn_run, about every 50 ms while it runs; nonzero cancels the run. */
+void fnn_set_poll(int (*poll)(void));
+
+/* Threads that fnn_run may use, the caller included (>= 1). The default honours CPU affinity and cgroup quotas. */
+size_t fnn_threads(void);
+void fnn_set_threads(size_t threads);
+size_t fnn_default_threads(void);
+
+/* plan.c ----------------------------------------------------------------------------------------------------------- */
+
+/* Recorded kernel calls, replayed in one go. */
+typedef struct fnn_plan fnn_plan;
+fnn_plan *fnn_plan_new(void);                                                     /* NULL when out of memory */
+void fnn_plan_free(fnn_plan *plan);
+int fnn_plan_append(fnn_plan *plan, fnn_kernel kernel, const void *args, size_t size, size_t parts); /* 0, or -1: no memory */
+size_t fnn_plan_length(const fnn_plan *plan);
+int fnn_plan_replay(const fnn_plan *plan);                                        /* as fnn_run */
+
+/* Shares ------------------------------------------------------------------------------------------------------------ */
+
+/* The half-open range [*begin, *end) of `n` items that is share `part` of `parts`, cut at multiples of `grain` (>= 1). */
+static inline void fnn_share(size_t n, size_t grain, size_t part, size_t parts, size_t *begin, size_t *end)
+{
+    size_t blocks = n / grain + (n % grain != 0);
+    size_t each = blocks / parts, extra = blocks % parts;
+    size_t first = part * each + (part < extra ? part : extra);
+    size_t last = first + each + (part < extra);
+    *begin = first * grain < n ? first * grain : n;
+    *end = last * grain < n ? last * grain : n;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

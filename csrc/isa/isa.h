@@ -1,0 +1,33 @@
+/* isa.h — everything that is compiled once per instruction set and dtype. The files beside this one name the two, include the
+ * vector words and then this. All of it is static: nothing compiled for a newer processor can leak into the baseline. The one
+ * external symbol fills the instruction set's column of the kernel table. */
+#include "../fnn.h"
+
+/* FNN_NAME(relu_forward) is fnn_relu_forward_f32_avx512. */
+#define FNN_NAME_(name, dtype, isa) fnn_##name##_##dtype##_##isa
+#define FNN_NAME__(name, dtype, isa) FNN_NAME_(name, dtype, isa)
+#define FNN_NAME(name) FNN_NAME__(name, FNN_DTYPE_NAME, FNN_ISA_NAME)
+
+/* KERNEL(relu_forward, map) { … } defines a kernel; its body sees `const fnn_map_args *a`, `part` and `parts`. */
+#define KERNEL(name, set)                                                                                                     \
+    static void name##_body(const fnn_##set##_args *a, size_t part, size_t parts);                                            \
+    static void FNN_NAME(name)(const void *args, size_t part, size_t parts)                                                   \
+    {                                                                                                                         \
+        name##_body((const fnn_##set##_args *)args, part, parts);                                                             \
+    }                                                                                                                         \
+    static void name##_body(const fnn_##set##_args *a, size_t part, size_t parts)
+
+#include "../vec/vmath.h"
+#include "../ops/map.h"
+#include "../ops/activation.h"
+#include "../gemm/gemm.h"
+
+void FNN_NAME(fill)(fnn_table *table);
+void FNN_NAME(fill)(fnn_table *table)
+{
+#define FNN_ARGS(set, fields)
+#define FNN_KERNEL(name, set) table->name[FNN_DTYPE] = FNN_NAME(name);
+#include "../kernels.def"
+#undef FNN_ARGS
+#undef FNN_KERNEL
+}
