@@ -45,13 +45,16 @@ typedef struct fnn_table {
 /* dispatch.c ------------------------------------------------------------------------------------------------------- */
 
 extern fnn_table fnn_kernels;
+extern fnn_isa fnn_current_isa;         /* what fnn_dispatch filled it for */
+
+/* Fill fnn_kernels: from scalar upward to `isa`. Call before any kernel runs; `isa` must be usable. */
+void fnn_dispatch(fnn_isa isa);
+
+/* cpu.c ------------------------------------------------------------------------------------------------------------ */
 
 /* Whether this build has kernels for `isa` and this processor (and operating system) can run them. */
 int fnn_isa_usable(fnn_isa isa);
 const char *fnn_isa_name(fnn_isa isa);
-
-/* Fill fnn_kernels: from scalar upward to `isa`. Call before any kernel runs; `isa` must be usable. */
-void fnn_dispatch(fnn_isa isa);
 
 /* The widest usable instruction set. */
 fnn_isa fnn_isa_best(void);
