@@ -17,6 +17,7 @@
     }                                                                                                                         \
     static void name##_body(const fnn_##set##_args *a, size_t part, size_t parts)
 
+#include "../vec/reduce.h"
 #include "../vec/vmath.h"
 #include "../ops/map.h"
 #include "../ops/activation.h"

@@ -1,0 +1,116 @@
+/* vec_avx512.h — the vector words (see vec.h) for AVX-512 F, BW, DQ, VL. */
+#include <immintrin.h>
+
+#include "vec.h"
+
+#ifdef FNN_DTYPE_IS_F32
+typedef __m512 V;
+typedef __mmask16 M;
+enum { W = 16 };
+#define P(op) _mm512_##op##_ps
+#define Q(op) _mm512_##op##_epi32
+#define P_MASK(op) _mm512_##op##_ps_mask
+#define M_ALL 0xffffu
+#else
+typedef __m512d V;
+typedef __mmask8 M;
+enum { W = 8 };
+#define P(op) _mm512_##op##_pd
+#define Q(op) _mm512_##op##_epi64
+#define P_MASK(op) _mm512_##op##_pd_mask
+#define M_ALL 0xffu
+#endif
+typedef __m512i I;
+
+FNN_INLINE M m_first(size_t n) { return (M)((1u << n) - 1u); }
+
+FNN_INLINE V v_load(const T *p) { return P(loadu)(p); }
+FNN_INLINE void v_store(T *p, V v) { P(storeu)(p, v); }
+FNN_INLINE V v_load_n(const T *p, size_t n) { return P(maskz_loadu)(m_first(n), p); }
+FNN_INLINE void v_store_n(T *p, V v, size_t n) { P(mask_storeu)(p, m_first(n), v); }
+
+FNN_INLINE V v_set(T x) { return P(set1)(x); }
+FNN_INLINE V v_zero(void) { return P(setzero)(); }
+
+FNN_INLINE V v_add(V a, V b) { return P(add)(a, b); }
+FNN_INLINE V v_sub(V a, V b) { return P(sub)(a, b); }
+FNN_INLINE V v_mul(V a, V b) { return P(mul)(a, b); }
+FNN_INLINE V v_div(V a, V b) { return P(div)(a, b); }
+FNN_INLINE V v_sqrt(V a) { return P(sqrt)(a); }
+FNN_INLINE V v_fma(V a, V b, V c) { return P(fmadd)(a, b, c); }
+FNN_INLINE V v_fms(V a, V b, V c) { return P(fmsub)(a, b, c); }
+FNN_INLINE V v_fnma(V a, V b, V c) { return P(fnmadd)(a, b, c); }
+FNN_INLINE V v_min(V a, V b) { return P(min)(a, b); }
+FNN_INLINE V v_max(V a, V b) { return P(max)(a, b); }
+
+FNN_INLINE V v_and(V a, V b) { return P(and)(a, b); }
+FNN_INLINE V v_or(V a, V b) { return P(or)(a, b); }
+FNN_INLINE V v_xor(V a, V b) { return P(xor)(a, b); }
+FNN_INLINE V v_neg(V a) { return P(xor)(a, v_set(T_C(-0.0))); }
+FNN_INLINE V v_abs(V a) { return P(andnot)(v_set(T_C(-0.0)), a); }
+FNN_INLINE V v_copysign(V magnitude, V sign)
+{
+    V bit = v_set(T_C(-0.0));
+    return P(or)(P(andnot)(bit, magnitude), P(and)(bit, sign));
+}
+
+FNN_INLINE V v_round(V a) { return P(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+FNN_INLINE V v_floor(V a) { return P(roundscale)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+
+FNN_INLINE M v_lt(V a, V b) { return P_MASK(cmp)(a, b, _CMP_LT_OQ); }
+FNN_INLINE M v_le(V a, V b) { return P_MASK(cmp)(a, b, _CMP_LE_OQ); }
+FNN_INLINE M v_gt(V a, V b) { return P_MASK(cmp)(a, b, _CMP_GT_OQ); }
+FNN_INLINE M v_ge(V a, V b) { return P_MASK(cmp)(a, b, _CMP_GE_OQ); }
+FNN_INLINE M v_eq(V a, V b) { return P_MASK(cmp)(a, b, _CMP_EQ_OQ); }
+FNN_INLINE M v_ne(V a, V b) { return P_MASK(cmp)(a, b, _CMP_NEQ_UQ); }
+FNN_INLINE M v_isnan(V a) { return P_MASK(cmp)(a, a, _CMP_UNORD_Q); }
+FNN_INLINE M m_and(M a, M b) { return (M)(a & b); }
+FNN_INLINE M m_or(M a, M b) { return (M)(a | b); }
+FNN_INLINE M m_not(M a) { return (M)(~a & M_ALL); }
+FNN_INLINE int m_any(M a) { return a != 0; }
+FNN_INLINE V v_select(M m, V if_true, V if_false) { return P(mask_blend)(m, if_false, if_true); }
+
+FNN_INLINE I i_set(TI x) { return Q(set1)(x); }
+FNN_INLINE I i_add(I a, I b) { return Q(add)(a, b); }
+FNN_INLINE I i_sub(I a, I b) { return Q(sub)(a, b); }
+FNN_INLINE I i_and(I a, I b) { return Q(and)(a, b); }
+FNN_INLINE I i_or(I a, I b) { return Q(or)(a, b); }
+
+#ifdef FNN_DTYPE_IS_F32
+#define i_shl(a, count) _mm512_slli_epi32((a), (count))
+#define i_shr(a, count) _mm512_srli_epi32((a), (count))
+FNN_INLINE I v_bits(V a) { return _mm512_castps_si512(a); }
+FNN_INLINE V v_from_bits(I a) { return _mm512_castsi512_ps(a); }
+FNN_INLINE I v_to_int(V a) { return _mm512_cvtps_epi32(a); }
+FNN_INLINE V v_from_int(I a) { return _mm512_cvtepi32_ps(a); }
+#else
+#define i_shl(a, count) _mm512_slli_epi64((a), (count))
+#define i_shr(a, count) _mm512_srli_epi64((a), (count))
+FNN_INLINE I v_bits(V a) { return _mm512_castpd_si512(a); }
+FNN_INLINE V v_from_bits(I a) { return _mm512_castsi512_pd(a); }
+FNN_INLINE I v_to_int(V a) { return _mm512_cvtpd_epi64(a); }
+FNN_INLINE V v_from_int(I a) { return _mm512_cvtepi64_pd(a); }
+#endif
+
+FNN_INLINE V v_scale2(V x, V n) { return P(scalef)(x, n); }
+
+#ifdef FNN_DTYPE_IS_F32
+#define FOLD(op, v)                                                                                                           \
+    __m256 h = _mm256_##op##_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));                                     \
+    __m128 q = _mm_##op##_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));                                         \
+    q = _mm_##op##_ps(q, _mm_movehl_ps(q, q));                                                                                \
+    return _mm_cvtss_f32(_mm_##op##_ss(q, _mm_movehdup_ps(q)))
+#else
+#define FOLD(op, v)                                                                                                           \
+    __m256d h = _mm256_##op##_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));                                    \
+    __m128d q = _mm_##op##_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));                                        \
+    return _mm_cvtsd_f64(_mm_##op##_sd(q, _mm_unpackhi_pd(q, q)))
+#endif
+FNN_INLINE T v_sum(V v) { FOLD(add, v); }
+FNN_INLINE T v_top(V v) { FOLD(max, v); }
+
+#undef FOLD
+#undef P
+#undef Q
+#undef P_MASK
+#undef M_ALL
