@@ -1,0 +1,13 @@
+"""fastnn: neural networks on CPUs, on plain NumPy arrays."""
+
+from pathlib import Path as _Path
+
+try:
+    from fastnn.kernels import _core
+except ModuleNotFoundError as _error:
+    if (_Path(__file__).parent / "kernels" / "_core.pyx").exists():
+        raise ImportError(
+            f"fastnn was imported from its source folder {_Path(__file__).parent}, whose modules are not compiled; "
+            "install it (pip install .) and import it from elsewhere, or compile in place (python setup.py build_ext --inplace)"
+        ) from _error
+    raise

@@ -1,0 +1,121 @@
+"""Check and allocate: what every kernel wrapper does before and after its launch. See _arrays.pxd for the contracts."""
+cimport numpy as cnp
+from fastnn.kernels._core cimport keep
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    bint PyArray_ISCARRAY_RO(cnp.ndarray)
+    bint PyArray_ISBEHAVED_RO(cnp.ndarray)
+    bint PyArray_ISBEHAVED(cnp.ndarray)
+    bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
+
+
+cdef inline bint is_real(cnp.ndarray x) noexcept:
+    return cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT or cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE
+
+
+cdef cnp.ndarray real_array(object x, str name):
+    """`x` as a native float32 or float64 ndarray of any layout."""
+    cdef cnp.ndarray a
+    try:
+        a = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array: {error}") from None
+    if not is_real(a):
+        raise TypeError(f"{name} must be float32 or float64, got {a.dtype}")
+    return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+
+
+cdef cnp.ndarray real(object x, str name):
+    cdef cnp.ndarray a
+    if not cnp.PyArray_CheckExact(x) or not is_real(<cnp.ndarray>x) or not PyArray_ISCARRAY_RO(<cnp.ndarray>x):
+        x = np.require(real_array(x, name), requirements=("C", "A"))
+    keep(x)
+    return <cnp.ndarray>x
+
+
+cdef cnp.ndarray strided(object x, str name):
+    cdef cnp.ndarray a
+    cdef int i
+    if not cnp.PyArray_CheckExact(x) or not is_real(<cnp.ndarray>x) or not PyArray_ISBEHAVED_RO(<cnp.ndarray>x):
+        x = np.require(real_array(x, name), requirements=("A",))
+    a = <cnp.ndarray>x
+    for i in range(cnp.PyArray_NDIM(a)):
+        if cnp.PyArray_STRIDE(a, i) % cnp.PyArray_ITEMSIZE(a):
+            a = np.ascontiguousarray(a)
+            break
+    keep(a)
+    return a
+
+
+cdef cnp.ndarray integers(object x, str name):
+    cdef cnp.ndarray a
+    if not cnp.PyArray_CheckExact(x) or cnp.PyArray_TYPE(<cnp.ndarray>x) != cnp.NPY_INT64 or not PyArray_ISCARRAY_RO(<cnp.ndarray>x):
+        a = np.asarray(x)
+        if a.dtype.kind not in "iu":
+            raise TypeError(f"{name} must be integers, got {a.dtype}")
+        if a.dtype == np.uint64 and a.size and a.max() > 2**63 - 1:
+            raise ValueError(f"{name} must be below 2**63, got {a.max()}")
+        x = np.require(a, dtype=np.int64, requirements=("C", "A"))
+    keep(x)
+    return <cnp.ndarray>x
+
+
+cdef int same_dtype(cnp.ndarray a, str a_name, cnp.ndarray b, str b_name) except -1:
+    if cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(b):
+        raise TypeError(f"{b_name} must have {a_name}'s dtype {a.dtype}, got {b.dtype}")
+    return 0
+
+
+cdef int same_shape(cnp.ndarray a, str a_name, cnp.ndarray b, str b_name) except -1:
+    if not cnp.PyArray_SAMESHAPE(a, b):
+        raise ValueError(f"{b_name} must have {a_name}'s shape {np.shape(a)}, got {np.shape(b)}")
+    return 0
+
+
+cdef cnp.ndarray new(int ndim, const cnp.npy_intp *shape, int typenum):
+    cdef cnp.ndarray a = cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, typenum, 0)
+    keep(a)
+    return a
+
+
+cdef cnp.ndarray new_like(cnp.ndarray x):
+    return new(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+
+
+cdef inline bint apart(cnp.ndarray out, cnp.ndarray x, bint elementwise) except -1:
+    """Whether writing `out` leaves `x` alone until it has been read."""
+    if x is None or (elementwise and cnp.PyArray_DATA(out) == cnp.PyArray_DATA(x)):
+        return True
+    return not np.may_share_memory(out, x)
+
+
+cdef cnp.ndarray target(object out, int ndim, const cnp.npy_intp *shape, int typenum, cnp.ndarray a, cnp.ndarray b, bint elementwise):
+    cdef cnp.ndarray array
+    cdef int i
+    if out is None:
+        return new(ndim, shape, typenum)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
+    array = <cnp.ndarray>out
+    wanted = tuple([shape[i] for i in range(ndim)])
+    if cnp.PyArray_TYPE(array) != typenum or not array.dtype.isnative:
+        raise TypeError(f"out must have dtype {np.dtype('f4' if typenum == cnp.NPY_FLOAT else 'f8')}, got {array.dtype}")
+    if np.shape(array) != wanted:
+        raise ValueError(f"out must have shape {wanted}, got {np.shape(array)}")
+    if not array.flags.writeable:
+        raise ValueError("out must be writeable, got a read-only array")
+    if PyArray_ISBEHAVED(array) and PyArray_IS_C_CONTIGUOUS(array) and apart(array, a, elementwise) and apart(array, b, elementwise):
+        keep(array)
+        return array
+    return new(ndim, shape, typenum)
+
+
+cdef object deliver(cnp.ndarray result, object out):
+    if out is None or out is result:
+        return result
+    out[...] = result
+    return out

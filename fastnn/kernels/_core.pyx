@@ -1,0 +1,194 @@
+"""The one extension that links csrc: the kernel table, threads, the launch door and recorded plans.
+
+Every kernel is called through `launch` or `launch_shares`. Eager, they call; while a plan records on the calling thread they call
+and append, which is the whole mechanism behind captured steps.
+"""
+import os
+from operator import index
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
+
+from fastnn.kernels._fnn cimport *
+from fastnn.kernels._table cimport fnn_table, kernel_names as table_kernel_names
+
+cdef extern from "fnn.h":
+    fnn_table fnn_kernels
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    #define FNN_THREAD_LOCAL __declspec(thread)
+    #else
+    #define FNN_THREAD_LOCAL _Thread_local
+    #endif
+    static FNN_THREAD_LOCAL PyObject *fnn_recording; /* the plan that records this thread's launches, or NULL */
+    static FNN_THREAD_LOCAL int fnn_shielded;        /* nonzero while a launch on this thread must run to its end */
+    """
+    PyObject *fnn_recording
+    int fnn_shielded
+
+# One share is at least this many cycles: below it, waking a thread costs more than it brings.
+cdef double CYCLES_PER_SHARE = 20_000
+# Shares of long work are cut to about this many cycles, so that an interrupt is seen between two of them.
+cdef double CYCLES_PER_SLICE = 50_000_000
+# Work below this many cycles keeps the GIL: giving it up and taking it back would be a noticeable part of it.
+cdef double CYCLES_WITH_GIL = 30_000
+
+
+# --- launching ---
+
+cdef size_t shares(double cycles) noexcept nogil:
+    cdef double parts = cycles / CYCLES_PER_SHARE
+    cdef double threads = <double>fnn_threads()
+    if parts < 2:
+        return 1
+    if parts > threads:
+        parts = threads
+    if cycles > parts * CYCLES_PER_SLICE:
+        parts = cycles / CYCLES_PER_SLICE
+    return <size_t>parts
+
+
+cdef int launch(fnn_kernel kernel, const void *args, size_t size, double cycles) except -1:
+    """Run a kernel that is estimated to take so many cycles on one thread. `size` is that of the argument struct."""
+    return launch_shares(kernel, args, size, shares(cycles), cycles, True)
+
+
+cdef int launch_shares(fnn_kernel kernel, const void *args, size_t size, size_t parts, double cycles, bint cancellable) except -1:
+    """Run a kernel in exactly `parts` shares. One that updates its inputs in place is not cancellable: Ctrl-C waits for it."""
+    cdef int cancelled
+    if fnn_recording != NULL:
+        (<Plan>fnn_recording).append(kernel, args, size, parts)
+    fnn_shielded = not cancellable
+    if cycles < CYCLES_WITH_GIL:
+        cancelled = fnn_run(kernel, args, parts)
+    else:
+        with nogil:
+            cancelled = fnn_run(kernel, args, parts)
+    return -1 if cancelled else 0  # when cancelled, `poll` has set the exception
+
+
+cdef int poll() noexcept with gil:
+    """Called every 50 ms by a launching thread: let Python's signal handlers run. Nonzero: one of them raised."""
+    return 0 if fnn_shielded else PyErr_CheckSignals() != 0
+
+
+# --- recording ---
+
+cdef class Plan:
+    """Recorded kernel calls of one thread: `with plan.recording(): …` records, `plan.replay()` runs them again in one go."""
+    cdef fnn_plan *plan
+    cdef list owners
+
+    def __cinit__(self):
+        self.plan = fnn_plan_new()
+        if self.plan == NULL:
+            raise MemoryError("a plan could not be allocated")
+        self.owners = []
+
+    def __dealloc__(self):
+        fnn_plan_free(self.plan)
+
+    cdef int append(self, fnn_kernel kernel, const void *args, size_t size, size_t parts) except -1:
+        if fnn_plan_append(self.plan, kernel, args, size, parts):
+            raise MemoryError("a plan could not grow")
+        return 0
+
+    def __len__(self):
+        return fnn_plan_length(self.plan)
+
+    def __enter__(self):
+        global fnn_recording
+        if fnn_recording != NULL:
+            raise RuntimeError("a plan is already recording on this thread")
+        fnn_recording = <PyObject *>self
+        return self
+
+    def __exit__(self, *_):
+        global fnn_recording
+        fnn_recording = NULL
+
+    def replay(self):
+        """Run the recorded calls again, on the arrays they were recorded with."""
+        cdef int cancelled
+        with nogil:
+            cancelled = fnn_plan_replay(self.plan)
+        if cancelled:
+            raise KeyboardInterrupt
+
+
+cdef int keep(object owner) except -1:
+    if fnn_recording != NULL:
+        (<Plan>fnn_recording).owners.append(owner)
+    return 0
+
+
+# --- threads and instruction set ---
+
+def set_num_threads(threads):
+    """Set how many threads fastnn may use, the calling one included. Work that is too small for them runs on fewer.
+
+    Raises TypeError if `threads` is not an integer and ValueError if it is below 1.
+    """
+    cdef Py_ssize_t n = checked_threads(threads, "threads")
+    fnn_set_threads(n)
+
+
+def get_num_threads():
+    """How many threads fastnn may use, the calling one included."""
+    return fnn_threads()
+
+
+def instruction_set():
+    """The instruction set whose kernels run: "scalar", "avx2", "avx512" or "neon"."""
+    return fnn_isa_name(current_isa).decode()
+
+
+def usable_instruction_sets():
+    """The instruction sets that this build has kernels for and this processor can run, narrowest first."""
+    return [fnn_isa_name(<fnn_isa>isa).decode() for isa in range(FNN_ISAS) if fnn_isa_usable(<fnn_isa>isa)]
+
+
+def kernel_names():
+    """The names of all kernels, as kernels.def lists them."""
+    return table_kernel_names()
+
+
+cdef Py_ssize_t checked_threads(object value, str name) except -1:
+    try:
+        n = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
+    if not 1 <= n <= 4096:
+        raise ValueError(f"{name} must be between 1 and 4096, got {n}")
+    return n
+
+
+def _initial_threads():
+    for variable in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(variable, "").split(",")[0].strip()
+        if text:
+            if not text.isdecimal():
+                if variable == "OMP_NUM_THREADS":
+                    continue  # not ours to judge
+                raise ValueError(f"{variable} must be a whole number from 1 to 4096, got {text!r}")
+            return checked_threads(int(text), variable)
+    return fnn_default_threads()
+
+
+def _initial_isa():
+    forced = os.environ.get("FASTNN_FORCE_ISA", "")
+    if not forced:
+        return fnn_isa_best()
+    usable = usable_instruction_sets()
+    if forced not in usable:
+        raise ValueError(f"FASTNN_FORCE_ISA must be one of {', '.join(usable)} on this machine, got {forced!r}")
+    return next(isa for isa in range(FNN_ISAS) if fnn_isa_name(<fnn_isa>isa).decode() == forced)
+
+
+cdef fnn_isa current_isa = <fnn_isa><int>_initial_isa()
+fnn_dispatch(current_isa)
+kernels = &fnn_kernels
+fnn_set_threads(_initial_threads())
+fnn_set_poll(poll)

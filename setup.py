@@ -1,0 +1,103 @@
+"""Builds the extensions: csrc once per instruction set, linked into fastnn.kernels._core; every other kernel module is Cython alone."""
+
+import os
+import platform
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+MSVC = sys.platform == "win32"
+ARM = platform.machine().lower() in ("arm64", "aarch64")
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+COMMON = ["/O2", "/std:c11", "/fp:precise"] if MSVC else ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"]
+ISA_FLAGS = {
+    "scalar": [],
+    "neon": [],
+    "avx2": ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"],
+    "avx512": ["/arch:AVX512"] if MSVC else ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
+}
+ISAS = ("scalar", "neon") if ARM else ("scalar", "avx2", "avx512")
+KERNELS = Path("fastnn/kernels")
+
+
+def c_sources() -> dict[str, list[str]]:
+    """Every C source with its compiler flags: those in csrc/isa get the flags of their instruction set, the rest are baseline."""
+    sources = {str(path): COMMON for path in sorted(Path("csrc").rglob("*.c")) if path.parent.name != "isa"}
+    for isa in ISAS:
+        sources |= {f"csrc/isa/{isa}_{dtype}.c": COMMON + ISA_FLAGS[isa] for dtype in ("f32", "f64")}
+    return sources
+
+
+def write_table_pxd() -> None:
+    """Write kernels.def's argument structs and kernel table as Cython declarations, so that they are stated once."""
+    text = re.sub(r"/\*.*?\*/", "", Path("csrc/kernels.def").read_text(), flags=re.DOTALL)
+    lines = ["# Written by setup.py from csrc/kernels.def.", "from fastnn.kernels._fnn cimport fnn_kernel, ptrdiff_t", "", 'cdef extern from "fnn.h" nogil:']
+    for name, fields in re.findall(r"FNN_ARGS\((\w+),(.*?)\)\s*\n", text, flags=re.DOTALL):
+        lines.append(f"    ctypedef struct fnn_{name}_args:")
+        lines += [f"        {' '.join(field.split())}" for field in fields.split(";") if field.strip()]
+    lines.append("    ctypedef struct fnn_table:")
+    names = re.findall(r"FNN_KERNEL\((\w+),", text)
+    lines += [f"        fnn_kernel {name}[2]" for name in names]
+    lines += ["", f"# {len(names)} kernels", f"cdef inline tuple kernel_names():", f"    return {tuple(names)!r}", ""]
+    target, content = KERNELS / "_table.pxd", "\n".join(lines)
+    if not target.exists() or target.read_text() != content:
+        target.write_text(content)
+
+
+class BuildExt(build_ext):
+    """build_ext that compiles csrc in parallel first and hands its objects to the core extension."""
+
+    def build_extensions(self) -> None:
+        self.parallel = self.parallel or THREADS
+        newest_header = max(path.stat().st_mtime for path in Path("csrc").rglob("*") if path.suffix in (".h", ".def"))
+
+        def compile_one(source: str, flags: list[str]) -> str:
+            target = self.compiler.object_filenames([source], output_dir=self.build_temp)[0]
+            stamp = max(newest_header, Path(source).stat().st_mtime, Path(__file__).stat().st_mtime)
+            if self.force or not os.path.exists(target) or os.path.getmtime(target) < stamp:
+                self.compiler.compile([source], output_dir=self.build_temp, include_dirs=["csrc"], extra_postargs=flags)
+            return target
+
+        sources = c_sources()
+        with ThreadPoolExecutor(THREADS) as executor:
+            objects = list(executor.map(compile_one, sources, sources.values()))
+        for extension in self.extensions:
+            if extension.name == "fastnn.kernels._core":
+                extension.extra_objects = objects
+        super().build_extensions()
+
+
+write_table_pxd()
+extensions = [
+    Extension(
+        "fastnn.kernels." + path.stem,
+        [str(path)],
+        include_dirs=["csrc", numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        extra_compile_args=["/O2"] if MSVC else ["-O2", "-fvisibility=hidden", "-Wno-unused-function"],
+        extra_link_args=["-Wl,-s", "-pthread"] if sys.platform.startswith("linux") else [],
+        depends=["csrc/fnn.h", "csrc/kernels.def"],
+    )
+    for path in sorted(KERNELS.glob("*.pyx"))
+]
+setup(
+    ext_modules=cythonize(
+        extensions,
+        nthreads=0,
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "embedsignature": True,
+            "freethreading_compatible": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildExt},
+)
