@@ -92,8 +92,6 @@ setup(
         nthreads=0,
         compiler_directives={
             "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
             "cdivision": True,
             "embedsignature": True,
             "freethreading_compatible": True,

@@ -59,6 +59,11 @@ const char *fnn_isa_name(fnn_isa isa);
 /* The widest usable instruction set. */
 fnn_isa fnn_isa_best(void);
 
+/* gemm/scratch.c --------------------------------------------------------------------------------------------------- */
+
+/* Bytes of scratch memory that each of `parts` shares of a matrix product needs; fnn_dispatch comes first. */
+size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts);
+
 /* pool.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Run all `parts` shares of a kernel on the calling thread and the pool's workers. Returns 0, or 1 if it was cancelled (the

@@ -21,6 +21,7 @@
 #include "../vec/vmath.h"
 #include "../ops/map.h"
 #include "../ops/activation.h"
+#include "../ops/sum_rows.h"
 #include "../gemm/gemm.h"
 
 void FNN_NAME(fill)(fnn_table *table);

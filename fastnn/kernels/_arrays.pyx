@@ -87,31 +87,50 @@ cdef cnp.ndarray new_like(cnp.ndarray x):
 
 
 cdef inline bint apart(cnp.ndarray out, cnp.ndarray x, bint elementwise) except -1:
-    """Whether writing `out` leaves `x` alone until it has been read."""
-    if x is None or (elementwise and cnp.PyArray_DATA(out) == cnp.PyArray_DATA(x)):
+    """Whether writing the C-ordered `out` leaves the input `x` alone until it has been read."""
+    cdef char *o = <char *>cnp.PyArray_DATA(out)
+    if x is None or (elementwise and o == <char *>cnp.PyArray_DATA(x)):
         return True
-    return not np.may_share_memory(out, x)
+    cdef char *first = <char *>cnp.PyArray_DATA(x)
+    cdef char *last = first
+    cdef cnp.npy_intp reach
+    cdef int i
+    for i in range(cnp.PyArray_NDIM(x)):
+        reach = (cnp.PyArray_DIM(x, i) - 1) * cnp.PyArray_STRIDE(x, i)
+        if reach < 0:
+            first += reach
+        else:
+            last += reach
+    return o >= last + cnp.PyArray_ITEMSIZE(x) or o + cnp.PyArray_NBYTES(out) <= first
 
 
 cdef cnp.ndarray target(object out, int ndim, const cnp.npy_intp *shape, int typenum, cnp.ndarray a, cnp.ndarray b, bint elementwise):
-    cdef cnp.ndarray array
-    cdef int i
     if out is None:
         return new(ndim, shape, typenum)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
-    array = <cnp.ndarray>out
-    wanted = tuple([shape[i] for i in range(ndim)])
-    if cnp.PyArray_TYPE(array) != typenum or not array.dtype.isnative:
-        raise TypeError(f"out must have dtype {np.dtype('f4' if typenum == cnp.NPY_FLOAT else 'f8')}, got {array.dtype}")
-    if np.shape(array) != wanted:
-        raise ValueError(f"out must have shape {wanted}, got {np.shape(array)}")
-    if not array.flags.writeable:
-        raise ValueError("out must be writeable, got a read-only array")
+    check_out(out, ndim, shape, typenum)
+    cdef cnp.ndarray array = <cnp.ndarray>out
     if PyArray_ISBEHAVED(array) and PyArray_IS_C_CONTIGUOUS(array) and apart(array, a, elementwise) and apart(array, b, elementwise):
         keep(array)
         return array
     return new(ndim, shape, typenum)
+
+
+cdef int check_out(object out, int ndim, const cnp.npy_intp *shape, int typenum) except -1:
+    """Raise unless `out` is a writeable native array of this shape and dtype."""
+    if not isinstance(out, cnp.ndarray):
+        raise TypeError(f"out must be an ndarray, got {type(out).__name__}")
+    cdef cnp.ndarray array = <cnp.ndarray>out
+    if cnp.PyArray_TYPE(array) != typenum or not cnp.PyArray_ISNOTSWAPPED(array):
+        raise TypeError(f"out must have dtype {'float32' if typenum == cnp.NPY_FLOAT else 'float64'}, got {array.dtype}")
+    cdef bint fits = cnp.PyArray_NDIM(array) == ndim
+    cdef int i
+    for i in range(ndim if fits else 0):
+        fits = fits and cnp.PyArray_DIM(array, i) == shape[i]
+    if not fits:
+        raise ValueError(f"out must have shape {tuple([shape[i] for i in range(ndim)])}, got {np.shape(array)}")
+    if not cnp.PyArray_ISWRITEABLE(array):
+        raise ValueError("out must be writeable, got a read-only array")
+    return 0
 
 
 cdef object deliver(cnp.ndarray result, object out):

@@ -10,10 +10,12 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 
 from fastnn.kernels._fnn cimport *
-from fastnn.kernels._table cimport fnn_table, kernel_names as table_kernel_names
+from fastnn.kernels._table cimport fnn_gemm_args, fnn_table, kernel_names as table_kernel_names
+from libc.stdlib cimport free, malloc
 
-cdef extern from "fnn.h":
+cdef extern from "fnn.h" nogil:
     fnn_table fnn_kernels
+    size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts)
 
 cdef extern from *:
     """
@@ -122,6 +124,44 @@ cdef int keep(object owner) except -1:
     if fnn_recording != NULL:
         (<Plan>fnn_recording).owners.append(owner)
     return 0
+
+
+# --- scratch memory ---
+
+cdef class Scratch:
+    def __cinit__(self, size_t size):
+        self.memory = malloc(size + 63) if size < <size_t>-64 else NULL
+        if self.memory == NULL:
+            raise MemoryError(f"{size} bytes of scratch memory could not be allocated")
+        self.data = <void *>((<size_t>self.memory + 63) & ~<size_t>63)
+        self.size = size
+
+    def __dealloc__(self):
+        free(self.memory)
+
+
+cdef list idle_scratch = []
+
+
+cdef Scratch borrow(size_t size):
+    cdef Scratch scratch
+    try:
+        scratch = idle_scratch.pop()
+    except IndexError:
+        return Scratch(size)
+    return scratch if scratch.size >= size else Scratch(size)
+
+
+cdef int give_back(Scratch scratch) except -1:
+    if fnn_recording != NULL:
+        (<Plan>fnn_recording).owners.append(scratch)
+    elif len(idle_scratch) < 4:
+        idle_scratch.append(scratch)
+    return 0
+
+
+cdef size_t gemm_scratch(const fnn_gemm_args *args, int dtype, size_t parts) noexcept:
+    return (fnn_gemm_scratch(args, <fnn_dtype>dtype, parts) + 63) & ~<size_t>63
 
 
 # --- threads and instruction set ---
