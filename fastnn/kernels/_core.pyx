@@ -217,17 +217,35 @@ def _initial_threads():
     return fnn_default_threads()
 
 
-def _initial_isa():
-    forced = os.environ.get("FASTNN_FORCE_ISA", "")
-    if not forced:
-        return fnn_isa_best()
+cdef fnn_isa isa_of(str name, str argument) except *:
     usable = usable_instruction_sets()
-    if forced not in usable:
-        raise ValueError(f"FASTNN_FORCE_ISA must be one of {', '.join(usable)} on this machine, got {forced!r}")
-    return next(isa for isa in range(FNN_ISAS) if fnn_isa_name(<fnn_isa>isa).decode() == forced)
+    if name not in usable:
+        raise ValueError(f"{argument} must be one of {', '.join(usable)} on this machine, got {name!r}")
+    for isa in range(FNN_ISAS):
+        if fnn_isa_name(<fnn_isa>isa).decode() == name:
+            return <fnn_isa><int>isa
 
 
-cdef fnn_isa current_isa = <fnn_isa><int>_initial_isa()
+cdef fnn_isa _initial_isa() except *:
+    forced = os.environ.get("FASTNN_FORCE_ISA", "")
+    return isa_of(forced, "FASTNN_FORCE_ISA") if forced else fnn_isa_best()
+
+
+def _use_instruction_set(str name):
+    """For tests: switch to the kernels of a usable instruction set, while no other thread is in a kernel."""
+    global current_isa
+    current_isa = isa_of(name, "name")
+    fnn_dispatch(current_isa)
+
+
+def _use_cycles_per_share(double cycles):
+    """For tests: cut work into shares of so many cycles, to see several threads on small arrays. Returns what it was."""
+    global CYCLES_PER_SHARE
+    before, CYCLES_PER_SHARE = CYCLES_PER_SHARE, cycles
+    return before
+
+
+cdef fnn_isa current_isa = _initial_isa()
 fnn_dispatch(current_isa)
 kernels = &fnn_kernels
 fnn_set_threads(_initial_threads())

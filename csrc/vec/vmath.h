@@ -1,0 +1,151 @@
+/* vmath.h — exp, expm1, log, log1p, tanh, sigmoid, erf, softplus and log-sigmoid on the vector words, for both dtypes. */
+#include "vmath_coefficients.h"
+
+#ifdef FNN_DTYPE_IS_F32
+#define LOG2E T_C(0x1.715476p+0)
+#define LN2_HIGH T_C(0x1.62e4p-1)
+#define LN2_LOW T_C(0x1.7f7d1cp-20)
+#define ROUND_MAGIC T_C(0x1.8p+23)
+#define SQRT_HALF T_C(0x1.6a09e6p-1)
+#define SMALLEST_NORMAL T_C(0x1p-126)
+#define EXP_LIMIT T_C(105.0)
+#define EXPM1_LOW T_C(-18.0)
+#define EXPM1_HIGH T_C(89.0)
+#define TANH_LIMIT T_C(9.1)
+#define TINY T_C(0x1p-26)
+#define ERF_SPLIT T_C(0.875)
+#define ERF_LIMIT T_C(3.95)
+#define ERF_CENTRE T_C(2.0)
+#else
+#define LOG2E 0x1.71547652b82fep+0
+#define LN2_HIGH 0x1.62e42fefa2p-1
+#define LN2_LOW 0x1.cf79abc9e3b3ap-40
+#define ROUND_MAGIC 0x1.8p+52
+#define SQRT_HALF 0x1.6a09e667f3bcdp-1
+#define SMALLEST_NORMAL 0x1p-1022
+#define EXP_LIMIT 746.0
+#define EXPM1_LOW (-38.0)
+#define EXPM1_HIGH 710.0
+#define TANH_LIMIT 19.1
+#define TINY 0x1p-55
+#define ERF_SPLIT 1.0
+#define ERF_LIMIT 5.95
+#define ERF_CENTRE 2.5
+#endif
+#define COUNT(c) ((int)(sizeof(c) / sizeof((c)[0])))
+
+/* c[0] + c[1] x + ...: pairs, then Horner's rule in x^2 (half the latency of Horner's rule in x, one more product). */
+FNN_INLINE V poly2(V x, V x2, const T *c, int count)
+{
+    int i = (count - 1) / 2 * 2;
+    V sum = i + 1 < count ? v_fma(v_set(c[i + 1]), x, v_set(c[i])) : v_set(c[i]);
+    for (i -= 2; i >= 0; i -= 2) sum = v_fma(sum, x2, v_fma(v_set(c[i + 1]), x, v_set(c[i])));
+    return sum;
+}
+
+FNN_INLINE V v_exp(V x)
+{
+    x = v_min(v_set(EXP_LIMIT), v_max(v_set(-EXP_LIMIT), x));
+    V n = v_sub(v_fma(x, v_set(LOG2E), v_set(ROUND_MAGIC)), v_set(ROUND_MAGIC));
+    V r = v_fnma(n, v_set(LN2_LOW), v_fnma(n, v_set(LN2_HIGH), x));
+    V q = poly2(r, v_mul(r, r), exp_q, COUNT(exp_q));
+    V p = v_fma(v_fma(q, r, v_set(1)), r, v_set(1));
+    return v_scale2(p, n);
+}
+
+/* expm1(x) in two parts: s = 2^n and m = expm1(r), where x = n ln 2 + r. Then expm1(x) = s m + (s - 1). */
+FNN_INLINE V expm1_parts(V x, TI bias, V *s)
+{
+    V magic = v_set(ROUND_MAGIC + (T)bias);
+    V t = v_fma(x, v_set(LOG2E), magic), n = v_sub(t, magic);
+    *s = v_from_bits(i_shl(v_bits(t), T_MANTISSA));
+    V high = v_fnma(n, v_set(LN2_HIGH), x);
+    V r = v_fnma(n, v_set(LN2_LOW), high), low = v_fnma(n, v_set(LN2_LOW), v_sub(high, r));
+    V r2 = v_mul(r, r);
+    return v_add(r, v_fma(r2, poly2(r, r2, expm1_q, COUNT(expm1_q)), low));
+}
+
+FNN_INLINE V v_expm1(V x)
+{
+    V s, half = v_set(T_C(0.5));
+    V y = v_min(v_set(EXPM1_HIGH), v_max(v_set(EXPM1_LOW), x));
+    V m = expm1_parts(y, T_BIAS - 1, &s);
+    V e = v_fma(s, m, v_sub(s, half));
+    return v_select(v_lt(v_abs(x), v_set(TINY)), x, v_add(e, e));
+}
+
+FNN_INLINE V v_tanh(V x)
+{
+    V s, y = v_abs(x);
+    y = v_min(v_set(TANH_LIMIT), y);
+    V m = expm1_parts(v_add(y, y), T_BIAS, &s);
+    V e = v_fma(s, m, v_sub(s, v_set(1)));
+    return v_copysign(v_div(e, v_add(e, v_set(2))), x);
+}
+
+FNN_INLINE V v_sigmoid(V x)
+{
+    V one = v_set(1), e = v_exp(v_neg(v_abs(x)));
+    return v_div(v_select(v_lt(x, v_zero()), e, one), v_add(one, e));
+}
+
+/* f - f^2/2 + f^3 q(f), plus k ln 2. */
+FNN_INLINE V log_sum(V k, V f)
+{
+    V f2 = v_mul(f, f), q = poly2(f, f2, log1p_q, COUNT(log1p_q));
+    V tail = v_fma(v_fma(q, f, v_set(T_C(-0.5))), f2, v_mul(k, v_set(LN2_LOW)));
+    return v_fma(k, v_set(LN2_HIGH), v_add(f, tail));
+}
+
+/* 0 -> -inf, below 0 and NaN -> NaN, +inf -> +inf. */
+FNN_INLINE V log_domain(V x, V result)
+{
+    V infinity = v_set((T)INFINITY);
+    V outside = v_select(v_eq(x, v_zero()), v_neg(infinity), v_set((T)NAN));
+    return v_select(v_gt(x, v_zero()), v_select(v_lt(x, infinity), result, x), outside);
+}
+
+FNN_INLINE V v_log(V x)
+{
+    M small = v_lt(x, v_set(SMALLEST_NORMAL));
+    V y = v_select(small, v_mul(x, v_set((T)((TI)1 << T_MANTISSA))), x);
+    I root = v_bits(v_set(SQRT_HALF)), i = i_sub(v_bits(y), root);
+    i = i_add(i, i_shl(i_set(T_BIAS), T_MANTISSA));
+    V k = v_sub(v_from_int(i_shr(i, T_MANTISSA)),
+                v_select(small, v_set((T)(T_BIAS + T_MANTISSA)), v_set((T)T_BIAS)));
+    V m = v_from_bits(i_add(i_and(i, i_set(((TI)1 << T_MANTISSA) - 1)), root));
+    return log_domain(x, log_sum(k, v_sub(m, v_set(1))));
+}
+
+FNN_INLINE V v_log1p(V x)
+{
+    V one = v_set(1), u = v_add(x, one);
+    I root = v_bits(v_set(SQRT_HALF)), i = i_sub(v_bits(u), root);
+    i = i_add(i, i_shl(i_set(T_BIAS), T_MANTISSA));
+    I e = i_shr(i, T_MANTISSA);
+    V k = v_sub(v_from_int(e), v_set((T)T_BIAS));
+    /* 4 / 2^k is a normal number for every k, and x / 4 is exact but for tiny x. */
+    V s = v_from_bits(i_shl(i_sub(i_set(2 * T_BIAS + 2), e), T_MANTISSA));
+    V f = v_fma(s, v_mul(x, v_set(T_C(0.25))), v_fms(s, v_set(T_C(0.25)), one));
+    return v_select(v_lt(v_abs(x), v_set(TINY)), x, log_domain(u, log_sum(k, f)));
+}
+
+FNN_INLINE V v_softplus(V x)
+{
+    V e = v_exp(v_neg(v_abs(x))), e2 = v_mul(e, e);
+    V tail = v_fma(poly2(e, e2, softplus_q, COUNT(softplus_q)), e2, e);
+    return v_add(v_max(v_zero(), x), tail);
+}
+
+FNN_INLINE V v_log_sigmoid(V x) { return v_neg(v_softplus(v_neg(x))); }
+
+FNN_INLINE V v_erf(V x)
+{
+    V a = v_abs(x), t = v_mul(a, a);
+    V inner = v_fma(poly2(t, v_mul(t, t), erf_q, COUNT(erf_q)), a, a);
+    V c = v_sub(v_min(v_set(ERF_LIMIT), a), v_set(ERF_CENTRE));
+    V outer = v_sub(v_set(1), v_exp(poly2(c, v_mul(c, c), erf_g, COUNT(erf_g))));
+    return v_copysign(v_select(v_lt(a, v_set(ERF_SPLIT)), inner, outer), x);
+}
+
+#undef COUNT
