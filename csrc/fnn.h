@@ -59,11 +59,6 @@ const char *fnn_isa_name(fnn_isa isa);
 /* The widest usable instruction set. */
 fnn_isa fnn_isa_best(void);
 
-/* gemm/scratch.c --------------------------------------------------------------------------------------------------- */
-
-/* Bytes of scratch memory that each of `parts` shares of a matrix product needs; fnn_dispatch comes first. */
-size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts);
-
 /* pool.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Run all `parts` shares of a kernel on the calling thread and the pool's workers. Returns 0, or 1 if it was cancelled (the
@@ -90,6 +85,11 @@ void fnn_plan_free(fnn_plan *plan);
 int fnn_plan_append(fnn_plan *plan, fnn_kernel kernel, const void *args, size_t size, size_t parts); /* 0, or -1: no memory */
 size_t fnn_plan_length(const fnn_plan *plan);
 int fnn_plan_replay(const fnn_plan *plan);                                        /* as fnn_run */
+
+/* gemm/scratch.c --------------------------------------------------------------------------------------------------- */
+
+/* Bytes of scratch memory for each of `parts` shares of the product `args` (its scratch field is not read); may be 0. */
+size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts);
 
 /* Shares ------------------------------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,130 @@
+/* blocks.h — block sizes of the matrix product for every instruction set, and the plan of one product: who packs what, and which share
+ * of C is whose. The kernels and fnn_gemm_scratch() read both from here, so they agree on the scratch memory.
+ *
+ * None of this touches the result's bits: every element is one chain over k, whatever the blocks. */
+#ifndef FNN_GEMM_BLOCKS_H
+#define FNN_GEMM_BLOCKS_H
+
+#include "../fnn.h"
+
+typedef struct fnn_gemm_blocks {
+    size_t lanes;   /* numbers in a vector */
+    size_t rows;    /* rows of the largest tile */
+    size_t cols;    /* columns of the widest tile */
+    size_t mc;      /* rows of a packed block of A: mc x kc stays in L2 */
+    size_t kc;      /* steps of k in a block */
+    size_t nc;      /* columns of a packed block of B */
+} fnn_gemm_blocks;
+
+static const fnn_gemm_blocks fnn_gemm_block_sizes[FNN_ISAS][FNN_DTYPES] = {
+    [FNN_SCALAR] = {{1, 4, 4, 64, 256, 1024}, {1, 4, 4, 64, 256, 1024}},
+    [FNN_AVX2] = {{8, 6, 64, 168, 256, 2048}, {4, 6, 32, 96, 256, 2048}},
+    [FNN_AVX512] = {{16, 14, 128, 336, 384, 2048}, {8, 14, 64, 168, 384, 2048}},
+    [FNN_NEON] = {{4, 6, 32, 120, 256, 2048}, {2, 6, 16, 120, 256, 1024}},
+};
+
+typedef struct fnn_gemm_plan {
+    int swap;                               /* compute the transpose of C = B^T A^T; all fields below are in swapped terms */
+    int pack_a, pack_b;
+    size_t m, n;                            /* of the whole C */
+    size_t batch_parts, m_parts, n_parts;   /* the grid of shares */
+    size_t m_grain, n_grain;                /* where shares may be cut */
+    size_t mc, kc, nc;
+    size_t a_size, b_size;                  /* packed elements per share */
+} fnn_gemm_plan;
+
+static inline size_t fnn_gemm_ceil(size_t n, size_t d)
+{
+    return n / d + (n % d != 0);
+}
+
+/* The size of blocks that cut n evenly into as few pieces of at most `most` as possible, a multiple of `grain`. */
+static inline size_t fnn_gemm_even(size_t n, size_t most, size_t grain)
+{
+    if (n <= most)
+        return n;
+    return fnn_gemm_ceil(fnn_gemm_ceil(n, fnn_gemm_ceil(n, most)), grain) * grain;
+}
+
+/* Cut batch x m x n into `parts` shares: the factorisation whose largest share costs least. A share's cost is its area plus its
+ * edges, because every share reads (and perhaps packs) its own rows of A and columns of B. */
+static inline void fnn_gemm_grid(fnn_gemm_plan *p, size_t batch, size_t parts)
+{
+    double best = 0;
+    p->batch_parts = p->m_parts = p->n_parts = 1;
+    if (parts == 1)
+        return;
+    for (size_t i = parts; i >= 1; --i) {
+        if (parts % i)
+            continue;
+        for (size_t j = 1; j <= parts / i; ++j) {
+            if (parts / i % j)
+                continue;
+            size_t l = parts / i / j;
+            double rows = (double)(fnn_gemm_ceil(fnn_gemm_ceil(p->m, p->m_grain), j) * p->m_grain);
+            double cols = (double)(fnn_gemm_ceil(fnn_gemm_ceil(p->n, p->n_grain), l) * p->n_grain);
+            double cost = (double)fnn_gemm_ceil(batch, i) * (rows * cols + 4 * (rows + cols));
+            if (best == 0 || cost < best) {
+                best = cost;
+                p->batch_parts = i, p->m_parts = j, p->n_parts = l;
+            }
+        }
+    }
+}
+
+/* Cost, in multiply-add vectors, of the tiles for m x n x k, given the strides of the operand read as vectors. */
+static inline double fnn_gemm_cost(const fnn_gemm_blocks *s, size_t m, size_t n, size_t k, ptrdiff_t b_col, int scatter)
+{
+    double cost = (double)m * (double)fnn_gemm_ceil(n, s->lanes) * (double)k;
+    if (b_col != 1 && n > 1)
+        cost += (double)n * (double)k * 0.5;
+    if (scatter)
+        cost += (double)m * (double)n * 4;
+    return cost;
+}
+
+/* m, n, k >= 1 but k may be 0. `size` is that of an element. */
+static inline fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_gemm_blocks *s, size_t size, size_t parts)
+{
+    fnn_gemm_plan p = {0};
+    ptrdiff_t a_row = a->a_row, a_col = a->a_col, b_col = a->b_col;
+    p.m = a->m, p.n = a->n;
+
+    /* 1. which operand is read as vectors: B, or with swapped roles A */
+    double straight = fnn_gemm_cost(s, a->m, a->n, a->k, a->b_col, a->c_col != 1 && a->n > 1);
+    double swapped = fnn_gemm_cost(s, a->n, a->m, a->k, a->a_row, a->c_row != 1 && a->m > 1);
+    p.swap = swapped < straight;
+    if (p.swap) {
+        p.m = a->n, p.n = a->m;
+        a_row = a->b_col, a_col = a->b_row, b_col = a->a_row;
+    }
+
+    /* 2. shares */
+    p.m_grain = p.m < 4 * s->rows ? 1 : s->rows;
+    p.n_grain = s->lanes;
+    fnn_gemm_grid(&p, a->batch, parts);
+    size_t m = fnn_gemm_ceil(fnn_gemm_ceil(p.m, p.m_grain), p.m_parts) * p.m_grain;
+    size_t n = fnn_gemm_ceil(fnn_gemm_ceil(p.n, p.n_grain), p.n_parts) * p.n_grain;
+
+    /* 3. packing: where the strides or alpha demand it, and where the reuse pays for it */
+    p.pack_a = !(a_row == 1 || a_col == 1 || p.m == 1 || a->k <= 1);
+    p.pack_b = !(b_col == 1 || p.n == 1);
+    if (a->alpha != 1)
+        *(p.swap ? &p.pack_b : &p.pack_a) = 1;
+    if (n >= 16 * s->lanes && m * a->k * size > 32768)
+        p.pack_a = 1;
+    if (m > 4 * s->rows && n * a->k * size > 131072)
+        p.pack_b = 1;
+
+    /* 4. blocks; one block of rows needs no more than one packed panel of B at a time */
+    p.mc = fnn_gemm_even(m, s->mc, s->rows);
+    p.kc = fnn_gemm_even(a->k, s->kc, 8);
+    p.nc = m <= p.mc ? n : fnn_gemm_even(n, s->nc, s->cols);
+    p.a_size = p.pack_a ? p.mc * p.kc + s->lanes : 0;
+    p.b_size = p.pack_b ? (m <= p.mc ? s->cols : fnn_gemm_ceil(p.nc, s->cols) * s->cols) * p.kc : 0;
+    p.a_size = fnn_gemm_ceil(p.a_size, 16) * 16;
+    p.b_size = fnn_gemm_ceil(p.b_size, 16) * 16;
+    return p;
+}
+
+#endif

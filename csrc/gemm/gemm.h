@@ -1,0 +1,201 @@
+/* gemm.h — the matrix product, C = activation(beta C + sum over k of (alpha A[:, k]) B[k, :] + bias), any strides, batched.
+ *
+ * Every element of C is one chain: it starts from beta C (beta = 0: from 0, C is not read), takes fma(alpha a, b, sum) for k
+ * ascending, alpha a rounded once, then one addition of the bias, then the activation. Blocks of k hand the chain on
+ * through C. So the bits do not depend on blocks, tiles, packing, shares or instruction set.
+ *
+ * Loops (blocks.h has the sizes and decides on packing):
+ *   columns of C by nc
+ *     k by kc
+ *       rows of C by mc                pack mc x kc of A, if worth it: stays in L2
+ *         panels of columns            pack kc x panel of B, if worth it, the first time only
+ *           tiles of rows              tile.h
+ *         activation of the finished rows
+ * Rows are split into tiles as evenly as possible (15 is 8 + 7). Where A has few columns to offer for vectors, or C is stored
+ * by columns, the transpose is computed instead: C^T = B^T A^T. Columns of C that are not contiguous go through a tile-sized buffer. */
+
+#define GEMM_STRING_(x) #x
+#define GEMM_STRING(x) GEMM_STRING_(x)
+#define GEMM_TILE_(isa) tile_##isa.h
+#define GEMM_TILE(isa) GEMM_TILE_(isa)
+
+#include "blocks.h"
+#include GEMM_STRING(GEMM_TILE(FNN_ISA_NAME))
+#include "tile.h"
+#include "pack.h"
+#include "peak.h"
+
+/* One product of the batch in swapped terms: what the loops below work on. */
+typedef struct gemm_task {
+    tile_real *c;
+    const tile_real *a, *b, *bias;
+    tile_real *packed_a, *packed_b;
+    ptrdiff_t c_row, c_col, a_row, a_col, b_row, b_col, bias_row, bias_col;
+    size_t m, n, k, mc, kc, nc;
+    int pack_a, pack_b, through_buffer;
+    tile_real alpha_a, alpha_b, beta;
+    fnn_kernel activation;
+    double p, q;
+} gemm_task;
+
+/* The tile at row i and column j of C by way of a buffer: for columns that are not contiguous, and for unusual strides of bias. */
+static void gemm_buffered_tile(const gemm_task *g, tile_kernel kernel, tile_args t, size_t i, size_t j, size_t rows, size_t cols,
+                               int first, int last)
+{
+    tile_real buffer[TILE_SUMS * TILE_LANES];
+    const size_t width = fnn_gemm_ceil(cols, TILE_LANES) * TILE_LANES;
+    tile_real *c = g->c + (ptrdiff_t)i * g->c_row + (ptrdiff_t)j * g->c_col;
+    if (t.start != TILE_START_ZERO)
+        for (size_t r = 0; r < rows; ++r)
+            for (size_t s = 0; s < cols; ++s)
+                buffer[r * width + s] = c[(ptrdiff_t)r * g->c_row + (ptrdiff_t)s * g->c_col];
+    t.c = buffer;
+    t.c_step = (ptrdiff_t)width;
+    t.bias_kind = TILE_BIAS_NONE;
+    (void)first;
+    kernel(&t);
+    if (last && g->bias) {
+        const tile_real *bias = g->bias + (ptrdiff_t)i * g->bias_row + (ptrdiff_t)j * g->bias_col;
+        for (size_t r = 0; r < rows; ++r)
+            for (size_t s = 0; s < cols; ++s)
+                buffer[r * width + s] += bias[(ptrdiff_t)r * g->bias_row + (ptrdiff_t)s * g->bias_col];
+    }
+    for (size_t r = 0; r < rows; ++r) {
+        if (last && g->activation) {
+            fnn_map_args map = {buffer + r * width, buffer + r * width, cols, g->p, g->q};
+            g->activation(&map, 0, 1);
+        }
+        for (size_t s = 0; s < cols; ++s)
+            c[(ptrdiff_t)r * g->c_row + (ptrdiff_t)s * g->c_col] = buffer[r * width + s];
+    }
+}
+
+/* Returns nonzero if it was interrupted. */
+static int gemm_product(const gemm_task *g)
+{
+    const size_t m0 = g->m < g->mc ? g->m : g->mc;
+    const size_t most = fnn_gemm_ceil(m0, fnn_gemm_ceil(m0, TILE_ROWS));    /* rows of the largest tile */
+    const size_t vecs = tile_vecs(most);
+    const int across = g->pack_a || !(g->a_col == 1 || g->k <= 1);
+    const int one_block = g->m <= g->mc;
+    tile_args t = {0};
+    t.beta = g->beta;
+
+    for (size_t jc = 0; jc < g->n; jc += g->nc) {
+        const size_t nb = g->n - jc < g->nc ? g->n - jc : g->nc;
+        for (size_t pc = 0; pc == 0 || pc < g->k; pc += g->kc) {
+            const size_t kb = g->k - pc < g->kc ? g->k - pc : g->kc;
+            const int last = g->k - pc == kb;
+            t.k = kb;
+            t.start = pc ? TILE_START_C : g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
+            t.bias_kind = !last || !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
+            t.bias_step = g->bias_row;
+            for (size_t ic = 0; ic < g->m; ic += g->mc) {
+                const size_t mb = g->m - ic < g->mc ? g->m - ic : g->mc;
+                const size_t tiles = fnn_gemm_ceil(mb, TILE_ROWS), low = mb / tiles, high = mb % tiles;
+                if (g->pack_a)
+                    for (size_t s = 0, i = 0, rows; s < tiles; ++s, i += rows) {
+                        rows = low + (s < high);
+                        pack_a(g->packed_a + i * kb, g->a + (ptrdiff_t)(ic + i) * g->a_row + (ptrdiff_t)pc * g->a_col, g->a_row,
+                               g->a_col, rows, kb, g->alpha_a);
+                    }
+                for (size_t jr = 0, cols; jr < nb; jr += cols) {
+                    size_t left = fnn_gemm_ceil(nb - jr, TILE_LANES), some = vecs;
+                    while (some > left)
+                        some /= 2;
+                    cols = nb - jr < some * TILE_LANES ? nb - jr : some * TILE_LANES;
+                    if (fnn_interrupted())
+                        return 1;
+                    const tile_real *b = g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)(jc + jr) * g->b_col;
+                    t.last = cols - (some - 1) * TILE_LANES;
+                    t.b = b;
+                    t.b_step = g->b_row;
+                    t.ahead = 0;
+                    if (g->pack_b) {
+                        tile_real *panel = g->packed_b + (one_block ? 0 : jr * kb);
+                        if (ic == 0)
+                            pack_b(panel, some * TILE_LANES, b, g->b_row, g->b_col, cols, kb, g->alpha_b);
+                        t.b = panel;
+                        t.b_step = (ptrdiff_t)(some * TILE_LANES);
+                        t.ahead = 8 * t.b_step;
+                    }
+                    const tile_kernel *kernels = &tile_kernels[TILE_MASKED_INDEX(t.last)][across][0][TILE_SLOT(some)];
+                    for (size_t s = 0, i = 0, rows; s < tiles; ++s, i += rows) {
+                        rows = low + (s < high);
+                        const tile_kernel kernel = kernels[4 * rows];
+                        if (g->pack_a) {
+                            t.a = g->packed_a + i * kb;
+                            t.a_step = (ptrdiff_t)rows;
+                        } else {
+                            t.a = g->a + (ptrdiff_t)(ic + i) * g->a_row + (ptrdiff_t)pc * g->a_col;
+                            t.a_step = across ? g->a_col : g->a_row;
+                        }
+                        if (g->through_buffer) {
+                            gemm_buffered_tile(g, kernel, t, ic + i, jc + jr, rows, cols, pc == 0, last);
+                            continue;
+                        }
+                        t.c = g->c + (ptrdiff_t)(ic + i) * g->c_row + (ptrdiff_t)(jc + jr);
+                        t.c_step = g->c_row;
+                        if (t.bias_kind)
+                            t.bias = g->bias + (ptrdiff_t)(ic + i) * g->bias_row + (ptrdiff_t)(jc + jr) * g->bias_col;
+                        kernel(&t);
+                    }
+                }
+                if (last && g->activation && !g->through_buffer) {
+                    const int whole = g->c_row == (ptrdiff_t)nb;    /* the rows are one span */
+                    tile_real *c = g->c + (ptrdiff_t)ic * g->c_row + (ptrdiff_t)jc;
+                    for (size_t i = 0; i < (whole ? 1 : mb); ++i, c += g->c_row) {
+                        fnn_map_args map = {c, c, whole ? mb * nb : nb, g->p, g->q};
+                        g->activation(&map, 0, 1);
+                    }
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+KERNEL(gemm, gemm)
+{
+    if (!a->batch || !a->m || !a->n)
+        return;
+    const fnn_gemm_plan plan = fnn_gemm_make_plan(a, &fnn_gemm_block_sizes[TILE_ISA][FNN_DTYPE], sizeof(tile_real), parts);
+    const size_t share_n = part % plan.n_parts, rest = part / plan.n_parts;
+    size_t batch_begin, batch_end, m_begin, m_end, n_begin, n_end;
+    fnn_share(a->batch, 1, rest / plan.m_parts, plan.batch_parts, &batch_begin, &batch_end);
+    fnn_share(plan.m, plan.m_grain, rest % plan.m_parts, plan.m_parts, &m_begin, &m_end);
+    fnn_share(plan.n, plan.n_grain, share_n, plan.n_parts, &n_begin, &n_end);
+
+    gemm_task g = {
+        .c_row = a->c_row, .c_col = a->c_col, .bias_row = a->bias_row, .bias_col = a->bias_col,
+        .a_row = a->a_row, .a_col = a->a_col, .b_row = a->b_row, .b_col = a->b_col,
+        .m = m_end - m_begin, .n = n_end - n_begin, .k = a->k, .mc = plan.mc, .kc = plan.kc, .nc = plan.nc,
+        .pack_a = plan.pack_a, .pack_b = plan.pack_b, .alpha_a = (tile_real)a->alpha, .alpha_b = 1, .beta = (tile_real)a->beta,
+        .activation = a->activation, .p = a->p, .q = a->q,
+    };
+    const tile_real *left = a->a, *right = a->b;
+    if (plan.swap) {
+        left = a->b, right = a->a;
+        g.c_row = a->c_col, g.c_col = a->c_row, g.bias_row = a->bias_col, g.bias_col = a->bias_row;
+        g.a_row = a->b_col, g.a_col = a->b_row, g.b_row = a->a_col, g.b_col = a->a_row;
+        g.alpha_a = 1, g.alpha_b = (tile_real)a->alpha;
+    }
+    if (plan.n == 1)
+        g.c_col = g.bias_col = 1;
+    g.through_buffer = g.c_col != 1 || (a->bias && g.bias_col != 0 && g.bias_col != 1);
+    g.packed_a = (tile_real *)a->scratch + part * (plan.a_size + plan.b_size);
+    g.packed_b = g.packed_a + plan.a_size;
+    if (a->bias)
+        g.bias = (const tile_real *)a->bias + (ptrdiff_t)m_begin * g.bias_row + (ptrdiff_t)n_begin * g.bias_col;
+    if (!g.m || !g.n)
+        return;
+
+    for (size_t i = batch_begin; i < batch_end; ++i) {
+        const ptrdiff_t zeros[3] = {0, 0, 0}, *offset = a->offsets ? a->offsets + 3 * i : zeros;
+        g.c = (tile_real *)a->c + offset[0] + (ptrdiff_t)m_begin * g.c_row + (ptrdiff_t)n_begin * g.c_col;
+        g.a = left + offset[plan.swap ? 2 : 1] + (ptrdiff_t)m_begin * g.a_row;
+        g.b = right + offset[plan.swap ? 1 : 2] + (ptrdiff_t)n_begin * g.b_col;
+        if (gemm_product(&g))
+            return;
+    }
+}

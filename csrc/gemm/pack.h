@@ -1,0 +1,89 @@
+/* pack.h — copying blocks of A and B into the order in which the tiles read them.
+ *
+ * A tile of A becomes k groups of `rows` numbers, a panel of B k groups of `width` numbers (whole vectors). Both are transposes when
+ * k is the contiguous dimension: these go block-wise through registers. alpha is multiplied in here, rounded once, when it
+ * is not 1. */
+
+/* dst[p dst_step + r] = alpha src[r src_step + p] for r < count <= TILE_LANES and p < k. Writes whole vectors: up to TILE_LANES
+ * numbers from each dst + p dst_step on, in ascending p, the last of them (count < TILE_LANES) unspecified. */
+TILE_INLINE void pack_transpose_(tile_real *dst, ptrdiff_t dst_step, const tile_real *src, ptrdiff_t src_step, size_t count,
+                                 size_t k, tile_real alpha, const int full)
+{
+    const tile_real *rows[TILE_LANES];
+    const tile_vec scale = tile_set1(alpha);
+    size_t p = 0;
+    for (size_t r = 0; r < TILE_LANES; ++r)
+        rows[r] = src + (ptrdiff_t)(full || r < count ? r : count - 1) * src_step;
+    for (; p + TILE_BLOCK <= k; p += TILE_BLOCK) {
+        tile_vec x[TILE_BLOCK];
+#define PACK_ROW(r) ((full ? src + (r) * src_step : rows[r]) + p)
+        TILE_TRANSPOSE(x, PACK_ROW);
+#undef PACK_ROW
+        for (size_t j = 0; j < TILE_BLOCK; ++j)
+            tile_store(dst + (ptrdiff_t)(p + j) * dst_step, alpha == 1 ? x[j] : tile_mul(scale, x[j]));
+    }
+    for (; p < k; ++p)
+        for (size_t r = 0; r < count; ++r)
+            dst[(ptrdiff_t)p * dst_step + (ptrdiff_t)r] = alpha * rows[r][p];
+}
+
+static void pack_transpose(tile_real *dst, ptrdiff_t dst_step, const tile_real *src, ptrdiff_t src_step, size_t count, size_t k,
+                           tile_real alpha)
+{
+    if (count == TILE_LANES)
+        pack_transpose_(dst, dst_step, src, src_step, count, k, alpha, 1);
+    else
+        pack_transpose_(dst, dst_step, src, src_step, count, k, alpha, 0);
+}
+
+/* dst[p count + r] = alpha src[r row + p col] for r < count, p < k; up to TILE_LANES numbers after the last are overwritten. */
+static void pack_a(tile_real *dst, const tile_real *src, ptrdiff_t row, ptrdiff_t col, size_t count, size_t k, tile_real alpha)
+{
+    if (col == 1) {
+        /* the highest rows first: what they write too much belongs to the lower rows of the next steps */
+        size_t r = (count - 1) / TILE_LANES * TILE_LANES;
+        for (;; r -= TILE_LANES) {
+            size_t some = count - r < TILE_LANES ? count - r : TILE_LANES;
+            pack_transpose(dst + r, (ptrdiff_t)count, src + (ptrdiff_t)r * row, row, some, k, alpha);
+            if (r == 0)
+                break;
+        }
+    } else if (row == 1) {
+        const tile_vec scale = tile_set1(alpha);
+        const size_t whole = (count - 1) / TILE_LANES * TILE_LANES;
+        const tile_mask mask = tile_mask_of(count - whole);
+        for (size_t p = 0; p < k; ++p, src += col, dst += count) {
+            for (size_t r = 0; r < whole; r += TILE_LANES)
+                tile_store(dst + r, tile_mul(scale, tile_load(src + r)));
+            tile_store(dst + whole, tile_mul(scale, tile_load_mask(src + whole, mask)));
+        }
+    } else {
+        for (size_t p = 0; p < k; ++p)
+            for (size_t r = 0; r < count; ++r)
+                *dst++ = alpha * src[(ptrdiff_t)r * row + (ptrdiff_t)p * col];
+    }
+}
+
+/* dst[p width + j] = alpha src[p row + j col] for j < count, p < k; unspecified for count <= j < width, width a multiple of TILE_LANES. */
+static void pack_b(tile_real *dst, size_t width, const tile_real *src, ptrdiff_t row, ptrdiff_t col, size_t count, size_t k,
+                   tile_real alpha)
+{
+    if (col == 1) {
+        const tile_vec scale = tile_set1(alpha);
+        const size_t whole = (count - 1) / TILE_LANES * TILE_LANES;
+        const tile_mask mask = tile_mask_of(count - whole);
+        for (size_t p = 0; p < k; ++p, src += row, dst += width) {
+            for (size_t j = 0; j < whole; j += TILE_LANES)
+                tile_store(dst + j, tile_mul(scale, tile_load(src + j)));
+            tile_store(dst + whole, tile_mul(scale, tile_load_mask(src + whole, mask)));
+        }
+    } else if (row == 1) {
+        for (size_t j = 0; j < count; j += TILE_LANES)
+            pack_transpose(dst + j, (ptrdiff_t)width, src + (ptrdiff_t)j * col, col,
+                           count - j < TILE_LANES ? count - j : TILE_LANES, k, alpha);
+    } else {
+        for (size_t p = 0; p < k; ++p, dst += width)
+            for (size_t j = 0; j < count; ++j)
+                dst[j] = alpha * src[(ptrdiff_t)p * row + (ptrdiff_t)j * col];
+    }
+}

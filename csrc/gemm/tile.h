@@ -1,0 +1,150 @@
+/* tile.h — the innermost loops of the matrix product: a tile of C, up to TILE_ROWS rows by a few vectors of columns, kept in registers
+ * while k runs.
+ *
+ * One body, compiled for every pair of rows and vectors in the instruction set's TILE_LIST with these as constants, twice: with A
+ * read down its rows (k contiguous: an ordinary matrix) and across them (rows contiguous: packed, or a transposed matrix).
+ * Per step of k: `vecs` loads of B, `rows` broadcasts of A, rows x vecs multiply-adds.
+ * An accumulator starts from 0, C or beta C, takes its k terms in ascending order and is stored, after the last block of k with the
+ * bias added. */
+
+#define TILE_NAME_(rows, vecs, kind, dtype, isa) fnn_gemm_tile_##rows##x##vecs##_##kind##_##dtype##_##isa
+#define TILE_NAME__(rows, vecs, kind, dtype, isa) TILE_NAME_(rows, vecs, kind, dtype, isa)
+#define TILE_NAME(rows, vecs, kind) TILE_NAME__(rows, vecs, kind, FNN_DTYPE_NAME, FNN_ISA_NAME)
+
+#if defined(__clang__)
+#define TILE_UNROLL _Pragma("clang loop unroll(full)")
+#define TILE_INLINE static inline __attribute__((always_inline))
+#elif defined(__GNUC__)
+#define TILE_UNROLL _Pragma("GCC unroll 16")
+#define TILE_INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define TILE_UNROLL
+#define TILE_INLINE static __forceinline
+#else
+#define TILE_UNROLL
+#define TILE_INLINE static inline
+#endif
+
+#ifdef FNN_DTYPE_IS_F32
+typedef float tile_real;
+#else
+typedef double tile_real;
+#endif
+
+enum { TILE_START_ZERO, TILE_START_C, TILE_START_SCALED };
+enum { TILE_BIAS_NONE, TILE_BIAS_VECTOR, TILE_BIAS_COLUMN };
+
+typedef struct tile_args {
+    tile_real *c;               /* rows x columns, rows c_step apart */
+    const tile_real *a;         /* element (i, p): a[i a_step + p], or across: a[i + p a_step] */
+    const tile_real *b;         /* k rows of columns, b_step apart */
+    const tile_real *bias;      /* rows bias_step apart; TILE_BIAS_COLUMN: one number per row */
+    ptrdiff_t c_step, a_step, b_step, bias_step;
+    ptrdiff_t ahead;            /* prefetch B this many elements ahead */
+    size_t k;
+    size_t last;                /* columns in the last vector, 1 … TILE_LANES */
+    int start, bias_kind;
+    tile_real beta;
+} tile_args;
+
+typedef void (*tile_kernel)(const tile_args *t);
+
+TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, const int across, const int masked)
+{
+    const ptrdiff_t a_step = t->a_step, b_step = t->b_step, c_step = t->c_step, ahead = t->ahead;
+    const tile_mask mask = tile_mask_of(t->last);
+    const tile_real *a = t->a, *b = t->b;
+    tile_real *c = t->c;
+    tile_vec sum[TILE_ROWS][8];
+
+#define TILE_READ(p, v) (masked && v == vecs - 1 ? tile_load_mask((p) + v * TILE_LANES, mask) : tile_load((p) + v * TILE_LANES))
+
+    if (t->start == TILE_START_ZERO) {
+        TILE_UNROLL for (int r = 0; r < rows; ++r)
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_zero();
+    } else {
+        TILE_UNROLL for (int r = 0; r < rows; ++r)
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = TILE_READ(c + r * c_step, v);
+        if (t->start == TILE_START_SCALED) {
+            const tile_vec beta = tile_set1(t->beta);
+            TILE_UNROLL for (int r = 0; r < rows; ++r)
+                TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                    sum[r][v] = tile_mul(beta, sum[r][v]);
+        }
+    }
+    /* the next tile's C, below this one */
+    TILE_UNROLL for (int r = 0; r < rows; ++r)
+        TILE_UNROLL for (int v = 0; v < vecs; ++v)
+            tile_prefetch(c + (rows + r) * c_step + v * TILE_LANES);
+
+    for (size_t p = t->k; p > 0; --p) {
+        tile_vec x[8];
+        TILE_UNROLL for (int v = 0; v < vecs; ++v) {
+            x[v] = TILE_READ(b, v);
+            tile_prefetch(b + ahead + v * TILE_LANES);
+        }
+        TILE_UNROLL for (int r = 0; r < rows; ++r) {
+            const tile_vec y = tile_set1(across ? a[r] : a[r * a_step]);
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_fma(y, x[v], sum[r][v]);
+        }
+        a += across ? a_step : 1;
+        b += b_step;
+    }
+
+    if (t->bias_kind == TILE_BIAS_VECTOR) {
+        TILE_UNROLL for (int r = 0; r < rows; ++r)
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_add(sum[r][v], TILE_READ(t->bias + r * t->bias_step, v));
+    } else if (t->bias_kind == TILE_BIAS_COLUMN) {
+        TILE_UNROLL for (int r = 0; r < rows; ++r) {
+            const tile_vec y = tile_set1(t->bias[r * t->bias_step]);
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_add(sum[r][v], y);
+        }
+    }
+    TILE_UNROLL for (int r = 0; r < rows; ++r)
+        TILE_UNROLL for (int v = 0; v < vecs; ++v) {
+            if (masked && v == vecs - 1)
+                tile_store_mask(c + r * c_step + v * TILE_LANES, mask, sum[r][v]);
+            else
+                tile_store(c + r * c_step + v * TILE_LANES, sum[r][v]);
+        }
+#undef TILE_READ
+}
+
+#define TILE_DEFINE(rows, vecs)                                                                                               \
+    static void TILE_NAME(rows, vecs, down)(const tile_args *t) { tile_run(t, rows, vecs, 0, TILE_ALWAYS_MASKED); }           \
+    static void TILE_NAME(rows, vecs, across)(const tile_args *t) { tile_run(t, rows, vecs, 1, TILE_ALWAYS_MASKED); }
+TILE_LIST(TILE_DEFINE)
+
+/* tile_kernels[masked][across][rows][log2(vecs)] */
+#define TILE_SLOT(vecs) (vecs == 1 ? 0 : vecs == 2 ? 1 : vecs == 4 ? 2 : 3)
+#define TILE_DOWN(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, down),
+#define TILE_ACROSS(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, across),
+
+#if TILE_ALWAYS_MASKED
+static const tile_kernel tile_kernels[1][2][TILE_ROWS + 1][4] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}}};
+#define TILE_MASKED_INDEX(last) 0
+#else
+#define TILE_DEFINE_MASKED(rows, vecs)                                                                                        \
+    static void TILE_NAME(rows, vecs, down_masked)(const tile_args *t) { tile_run(t, rows, vecs, 0, 1); }                     \
+    static void TILE_NAME(rows, vecs, across_masked)(const tile_args *t) { tile_run(t, rows, vecs, 1, 1); }
+TILE_LIST(TILE_DEFINE_MASKED)
+#define TILE_DOWN_MASKED(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, down_masked),
+#define TILE_ACROSS_MASKED(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, across_masked),
+static const tile_kernel tile_kernels[2][2][TILE_ROWS + 1][4] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}},
+                                                                 {{TILE_LIST(TILE_DOWN_MASKED)}, {TILE_LIST(TILE_ACROSS_MASKED)}}};
+#define TILE_MASKED_INDEX(last) ((last) != TILE_LANES)
+#endif
+
+/* The most vectors a tile of `rows` rows may have. */
+static inline size_t tile_vecs(size_t rows)
+{
+    size_t slot = 3;
+    while (!tile_kernels[0][0][rows][slot])
+        --slot;
+    return (size_t)1 << slot;
+}

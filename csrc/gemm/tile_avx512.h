@@ -1,0 +1,89 @@
+/* tile_avx512.h — the words of the matrix product's tiles on AVX-512: 32 registers of 16 floats or 8 doubles.
+ *
+ * A tile of 14 rows x 2 vectors keeps 28 accumulators, 2 vectors of B and the broadcast element of A in registers. Per step of k that
+ * is 16 loads for 28 multiply-adds, so the two load ports are busy a little over half the time. Masked loads and stores
+ * cost nothing, so the last vector of every tile is masked and there is no second version for edges. */
+#include <immintrin.h>
+
+#define TILE_ISA FNN_AVX512
+#define TILE_ROWS 14
+#define TILE_SUMS 28    /* accumulators: rows x vectors of the largest tile */
+#define TILE_ALWAYS_MASKED 1
+#define TILE_LIST(X)                                                                                                          \
+    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1) X(13, 1) X(14, 1)       \
+    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(13, 2) X(14, 2)       \
+    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4) X(1, 8) X(2, 8) X(3, 8)
+
+#define tile_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+
+#ifdef FNN_DTYPE_IS_F32
+typedef __m512 tile_vec;
+typedef __mmask16 tile_mask;
+#define TILE_LANES 16
+#define TILE_BLOCK 4    /* steps of k that tile_transpose produces */
+
+static inline tile_mask tile_mask_of(size_t n) { return (tile_mask)(0xFFFFu >> (16 - n)); }
+static inline tile_vec tile_zero(void) { return _mm512_setzero_ps(); }
+static inline tile_vec tile_set1(float x) { return _mm512_set1_ps(x); }
+static inline tile_vec tile_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline tile_vec tile_load_mask(const float *p, tile_mask m) { return _mm512_maskz_loadu_ps(m, p); }
+static inline void tile_store(float *p, tile_vec x) { _mm512_storeu_ps(p, x); }
+static inline void tile_store_mask(float *p, tile_mask m, tile_vec x) { _mm512_mask_storeu_ps(p, m, x); }
+static inline tile_vec tile_add(tile_vec x, tile_vec y) { return _mm512_add_ps(x, y); }
+static inline tile_vec tile_mul(tile_vec x, tile_vec y) { return _mm512_mul_ps(x, y); }
+static inline tile_vec tile_fma(tile_vec x, tile_vec y, tile_vec z) { return _mm512_fmadd_ps(x, y, z); }
+
+/* Four floats from each of rows i, 4 + i, 8 + i and 12 + i. */
+static inline __m512 tile_quarter(const float *r0, const float *r1, const float *r2, const float *r3)
+{
+    __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(r0));
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(r1), 1);
+    x = _mm512_insertf32x4(x, _mm_loadu_ps(r2), 2);
+    return _mm512_insertf32x4(x, _mm_loadu_ps(r3), 3);
+}
+
+/* out[j] = element j of each of the 16 rows, j < 4. Joining quarters by loads leaves only 8 shuffles per 64 elements. */
+#define TILE_TRANSPOSE(out, row)                                                                                              \
+    do {                                                                                                                      \
+        __m512 x0 = tile_quarter(row(0), row(4), row(8), row(12)), x1 = tile_quarter(row(1), row(5), row(9), row(13));        \
+        __m512 x2 = tile_quarter(row(2), row(6), row(10), row(14)), x3 = tile_quarter(row(3), row(7), row(11), row(15));      \
+        __m512d y0 = _mm512_castps_pd(_mm512_unpacklo_ps(x0, x1)), y1 = _mm512_castps_pd(_mm512_unpackhi_ps(x0, x1));         \
+        __m512d y2 = _mm512_castps_pd(_mm512_unpacklo_ps(x2, x3)), y3 = _mm512_castps_pd(_mm512_unpackhi_ps(x2, x3));         \
+        out[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(y0, y2));                                                                \
+        out[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(y0, y2));                                                                \
+        out[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(y1, y3));                                                                \
+        out[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(y1, y3));                                                                \
+    } while (0)
+#else
+typedef __m512d tile_vec;
+typedef __mmask8 tile_mask;
+#define TILE_LANES 8
+#define TILE_BLOCK 2
+
+static inline tile_mask tile_mask_of(size_t n) { return (tile_mask)(0xFFu >> (8 - n)); }
+static inline tile_vec tile_zero(void) { return _mm512_setzero_pd(); }
+static inline tile_vec tile_set1(double x) { return _mm512_set1_pd(x); }
+static inline tile_vec tile_load(const double *p) { return _mm512_loadu_pd(p); }
+static inline tile_vec tile_load_mask(const double *p, tile_mask m) { return _mm512_maskz_loadu_pd(m, p); }
+static inline void tile_store(double *p, tile_vec x) { _mm512_storeu_pd(p, x); }
+static inline void tile_store_mask(double *p, tile_mask m, tile_vec x) { _mm512_mask_storeu_pd(p, m, x); }
+static inline tile_vec tile_add(tile_vec x, tile_vec y) { return _mm512_add_pd(x, y); }
+static inline tile_vec tile_mul(tile_vec x, tile_vec y) { return _mm512_mul_pd(x, y); }
+static inline tile_vec tile_fma(tile_vec x, tile_vec y, tile_vec z) { return _mm512_fmadd_pd(x, y, z); }
+
+static inline __m512d tile_quarter(const double *r0, const double *r1, const double *r2, const double *r3)
+{
+    __m512d x = _mm512_castpd128_pd512(_mm_loadu_pd(r0));
+    x = _mm512_insertf64x2(x, _mm_loadu_pd(r1), 1);
+    x = _mm512_insertf64x2(x, _mm_loadu_pd(r2), 2);
+    return _mm512_insertf64x2(x, _mm_loadu_pd(r3), 3);
+}
+
+/* out[j] = element j of each of the 8 rows, j < 2. */
+#define TILE_TRANSPOSE(out, row)                                                                                              \
+    do {                                                                                                                      \
+        __m512d x0 = tile_quarter(row(0), row(2), row(4), row(6)), x1 = tile_quarter(row(1), row(3), row(5), row(7));         \
+        out[0] = _mm512_unpacklo_pd(x0, x1);                                                                                  \
+        out[1] = _mm512_unpackhi_pd(x0, x1);                                                                                  \
+    } while (0)
+#endif
