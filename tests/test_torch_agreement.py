@@ -269,3 +269,58 @@ def test_batch_norm_agrees(shape, affine, training, tracking, rng):
     if tracking:
         agree(mean, tmean)
         agree(var, tvar)
+
+
+# ---- optimizers: five steps on one parameter --------------------------------------------------------------------------------------
+
+STEPS = [
+    ("sgd_step", torch.optim.SGD, {}, []),
+    ("sgd_step", torch.optim.SGD, {"weight_decay": 0.1, "maximize": True}, []),
+    ("sgd_step", torch.optim.SGD, {"momentum": 0.9}, ["momentum"]),
+    ("sgd_step", torch.optim.SGD, {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}, ["momentum"]),
+    ("sgd_step", torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "maximize": True}, ["momentum"]),
+    ("adam_step", torch.optim.Adam, {}, ["m", "v"]),
+    ("adam_step", torch.optim.Adam, {"betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1, "maximize": True}, ["m", "v"]),
+    ("adam_step", torch.optim.Adam, {"amsgrad": True, "betas": (0.8, 0.5)}, ["m", "v", "largest"]),
+    ("adamw_step", torch.optim.AdamW, {}, ["m", "v"]),
+    ("adamw_step", torch.optim.AdamW, {"weight_decay": 0.3, "amsgrad": True, "betas": (0.8, 0.5)}, ["m", "v", "largest"]),
+    ("rmsprop_step", torch.optim.RMSprop, {}, ["v"]),
+    ("rmsprop_step", torch.optim.RMSprop, {"centered": True, "alpha": 0.8}, ["v", "m"]),
+    ("rmsprop_step", torch.optim.RMSprop, {"momentum": 0.9, "weight_decay": 0.1, "maximize": True}, ["v", None, "momentum"]),
+    ("rmsprop_step", torch.optim.RMSprop, {"momentum": 0.9, "centered": True}, ["v", "m", "momentum"]),
+    ("adagrad_step", torch.optim.Adagrad, {}, ["sum"]),
+    ("adagrad_step", torch.optim.Adagrad, {"lr_decay": 0.2, "weight_decay": 0.1, "maximize": True}, ["sum"]),
+    ("adagrad_step", torch.optim.Adagrad, {"initial_accumulator_value": 0.4, "eps": 1e-3}, ["sum"]),
+]
+
+
+@pytest.mark.parametrize("name, theirs, options, state_names", STEPS)
+def test_optimizer_steps_agree(name, theirs, options, state_names, rng):
+    param = rng.normal(size=(3, 4))
+    tensor_param = torch.tensor(param, requires_grad=True)
+    optimizer = theirs([tensor_param], lr=0.05, foreach=False, **options)
+    state = [None if n is None else np.full(param.shape, options.get("initial_accumulator_value", 0.0)) for n in state_names]
+    ours = {k: v for k, v in options.items() if k not in ("amsgrad", "centered", "initial_accumulator_value")}
+    for step in range(1, 6):
+        grad = rng.normal(size=param.shape) * 3 / step
+        tensor_param.grad = torch.tensor(grad)
+        optimizer.step()
+        if name != "rmsprop_step":
+            ours["step"] = step
+        getattr(ref, name)(param, grad, *state, lr=0.05, **ours)
+        agree(param, tensor_param)
+
+
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.5, np.inf])
+@pytest.mark.parametrize("max_norm", [0.5, 1e3])
+def test_gradient_clipping_agrees(norm_type, max_norm, rng):
+    grads = [rng.normal(size=(3, 4)), rng.normal(size=5)]
+    tensors = [torch.zeros(g.shape, dtype=torch.float64) for g in grads]
+    for t, g in zip(tensors, grads, strict=True):
+        t.grad = torch.tensor(g)
+    norm = torch.nn.utils.clip_grad_norm_(tensors, max_norm, norm_type)
+    agree(ref.clip_grad_norm(grads, max_norm, norm_type), norm)
+    ref.clip_grad_value(grads, 0.1)
+    torch.nn.utils.clip_grad_value_(tensors, 0.1)
+    for t, g in zip(tensors, grads, strict=True):
+        agree(g, t.grad)

@@ -8,6 +8,9 @@ exponential of a positive number is taken where it could overflow. Functions tha
 where x is -inf and the factor is 0 (GELU, SiLU, Mish), as PyTorch does.
 """
 
+# NumPy's stubs type the arithmetic of arrays of any dtype as Any.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import math

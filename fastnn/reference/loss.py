@@ -7,6 +7,9 @@ scalar, or for "none" an array of that shape. The mean over nothing is NaN, and 
 The element-wise losses take input and target of one shape. weight and pos_weight broadcast to it. The conventions are PyTorch's.
 """
 
+# NumPy's stubs type the arithmetic of arrays of any dtype as Any.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,8 @@
 """Matrix products, linear layers, broadcast arithmetic and reductions."""
 
+# NumPy's stubs type the arithmetic of arrays of any dtype as Any.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import math
