@@ -301,6 +301,18 @@ def test_batch_norm_backward_matches_central_differences(shape, training, rng):
     gradcheck((lambda *inputs: forward(*inputs)[0], backward), x, weight, bias, rng=rng)
 
 
+def test_norms_and_products_keep_float32(rng):
+    x, weight, bias = (rng.normal(size=shape).astype(np.float32) for shape in ((5, 3), 3, 3))
+    running = np.zeros(3, np.float32), np.ones(3, np.float32)
+    results = [*ref.matmul_backward(x @ x.T, x, x.T), ref.linear(x, np.eye(3, dtype=np.float32), bias), ref.mean(x), ref.scale(x, 0.1)]
+    for y, *saved in (ref.layer_norm(x, 3, weight, bias), ref.rms_norm(x, 3, weight), ref.batch_norm(x, *running, weight, bias, True)):
+        results += [y, *saved]
+    results += ref.layer_norm_backward(x, x, *ref.layer_norm(x, 3)[1:], weight)
+    results += ref.rms_norm_backward(x, x, ref.rms_norm(x, 3)[1], weight)
+    results += ref.batch_norm_backward(x, x, *ref.batch_norm(x, *running)[1:], weight)
+    assert {result.dtype for result in results} == {np.dtype(np.float32)}
+
+
 def test_norms_survive_a_large_mean(rng):
     x = rng.normal(size=(4, 1000))
     expected = ref.layer_norm(x, 1000)[0]
@@ -397,6 +409,25 @@ def test_momentum_without_its_buffer_is_an_error():
     for step, state in ((ref.sgd_step, []), (ref.rmsprop_step, [np.zeros(2)])):
         with pytest.raises(ValueError, match="momentum_buffer"):
             step(np.zeros(2), np.ones(2), *state, momentum=0.9)
+
+
+STATES = {"sgd_step": 1, "adam_step": 3, "adamw_step": 3, "rmsprop_step": 3, "adagrad_step": 1}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_optimizer_steps_work_in_place_in_float32_as_in_float64(name, rng):
+    options = {"momentum": 0.9} if name in ("sgd_step", "rmsprop_step") else {}
+    param, grad, finals = rng.normal(size=(3, 4)), rng.normal(size=(3, 4)), []
+    for dtype in (np.float32, np.float64):
+        p, g = param.astype(dtype), grad.astype(dtype)
+        state = [np.zeros_like(p) for _ in range(STATES[name])]
+        for _ in range(2):
+            getattr(ref, name)(p, g, *state, **options)
+        np.testing.assert_array_equal(g, grad.astype(dtype))
+        assert p.dtype == dtype and all(s.any() for s in state)
+        finals.append(p)
+    np.testing.assert_allclose(*finals, rtol=1e-5, atol=1e-6)
+    assert (finals[1] != param).all()
 
 
 # ---- the whole ------------------------------------------------------------------------------------------------------------------

@@ -114,7 +114,10 @@ def _weight(weight: Array | None, input: Array) -> Array:
 def binary_cross_entropy(
     input: Array, target: Array, weight: Array | None = None, reduction: str = "mean"
 ) -> Array:
-    """-weight (target log(input) + (1 - target) log(1 - input)), both logarithms no lower than -100; input in [0, 1]."""
+    """-weight (target log(input) + (1 - target) log(1 - input)), both logarithms no lower than -100.
+
+    input: probabilities; NaN outside [0, 1].
+    """
     target = _same_shape("binary_cross_entropy", input, target)
     losses = (target - 1) * np.maximum(np.log1p(-input), -100) - target * np.maximum(np.log(input), -100)
     return _reduce(losses * _weight(weight, input), reduction)
