@@ -1,9 +1,10 @@
 """gradcheck: is backward the derivative of forward? Central differences in float64 say.
 
-With a fixed random gradient dy of the output and L = sum(dy y), backward must give dL/dx for every element of every input and parameter:
+With a fixed random gradient dy of the output and L = sum(dy y), backward must give dL/dx for every element of every input and
+parameter:
     dL/dx[i] ~ sum(dy (y(x + eps e_i) - y(x - eps e_i))) / (2 eps).
-Outputs are subtracted before they are summed, so that elements that x[i] does not reach add no rounding error. The truncation error is
-eps^2 f''' / 6 and the rounding error about 2^-53 |y| / eps: with eps = 1e-6 some ten digits are left for well-scaled functions.
+Outputs are subtracted before they are summed, so that elements that x[i] does not reach add no rounding error. The truncation
+error is eps^2 f''' / 6 and the rounding error about 2^-53 |y| / eps: with eps = 1e-6 some ten digits are left where y is near 1.
 """
 
 from __future__ import annotations
@@ -36,24 +37,24 @@ def gradcheck(
     """Raise GradientError unless target's backward agrees with central differences, |backward - numeric| <= atol + rtol |numeric|.
 
     target:
-      (forward, backward)   y = forward(*inputs) and backward(dy, *inputs), which returns the gradient of each array input, a tuple when
-                            there are several. Where backward takes something else, wrap it:
+      (forward, backward)   y = forward(*inputs) and backward(dy, *inputs), which returns the gradient of each array input, a tuple
+                            when there are several. Where backward takes something else, wrap it:
                             gradcheck((tanh, lambda dy, x: tanh_backward(dy, tanh(x))), x)
-      a module              module(*inputs), module.backward(*dy), zero_grad(), and named_parameters(), which yields (name, parameter)
-                            with arrays parameter.data and parameter.grad. Inputs and parameters are checked.
+      a module              module(*inputs), module.backward(*dy), zero_grad(), and named_parameters(), which yields names and
+                            parameters with arrays .data and .grad. Inputs and parameters are checked.
       a loss                loss(input, target), then loss.backward(), which takes no argument; its first input is checked.
-    inputs: float64 arrays are checked (and not written to). Integer and boolean arrays and everything that is not an array are passed on.
+    inputs: float64 arrays are checked (and not written to). Integer and boolean arrays, and whatever is no array, are passed on.
     rng: for dy; a seed, a Generator or None.
 
-    Parameters, and the buffers that named_buffers() yields, have their old values afterwards; gradients are zeroed. target must
-    give the same output each time: put dropout into evaluation mode. Choose inputs away from kinks (ReLU at 0), where no
-    derivative exists.
+    The arrays that named_buffers() yields (running statistics) are put back before each forward; they and the parameters have
+    their old values afterwards, and the gradients are zeroed. A module must be in the mode in which it has a backward (training). Its output
+    must repeat: set dropout's p to 0. Choose inputs away from kinks (ReLU at 0), where there is no derivative.
 
     Raises TypeError for floating inputs or parameters that are not float64, ValueError for a target whose output changes from call
     to call, GradientError naming the worst element.
     """
     values = [np.array(value) if isinstance(value, np.ndarray) else value for value in inputs]
-    forward, backward = _calls(target, values)
+    run, backward = _calls(target, values)
     checked = [i for i, value in enumerate(values) if isinstance(value, np.ndarray) and value.dtype.kind not in "iub"]
     if _is_loss(target):
         checked = checked[:1]
@@ -65,17 +66,22 @@ def gradcheck(
         _require_float64(f"parameter {name}", parameter.data)
 
     buffers = [array for _, array in target.named_buffers()] if hasattr(target, "named_buffers") else []
-    kept = [(array, array.copy()) for array in buffers if isinstance(array, np.ndarray)]
+    kept = [(array, array.copy()) for array in buffers]
+
+    def forward() -> Outputs:
+        for array, old in kept:
+            array[...] = old
+        return run()
+
     try:
         outputs = forward()
         if any(not np.array_equal(a, b, equal_nan=True) for a, b in zip(outputs, forward(), strict=True)):
-            raise ValueError("gradcheck: two calls with the same inputs gave different outputs; is dropout in training mode?")
+            raise ValueError("gradcheck: two calls with the same inputs gave different outputs; does it drop out?")
         generator = default_rng(rng)
         dys = tuple(np.ones(y.shape) if _is_loss(target) else generator.standard_normal(y.shape) for y in outputs)
 
         if parameters:
             target.zero_grad()
-            forward()
         gradients = _match(backward(dys), values, checked)
         checks = [(names[i], values[i], gradient) for i, gradient in zip(checked, gradients, strict=True)]
         checks += [(f"parameter {name}", p.data, np.array(p.grad)) for name, p in parameters]

@@ -88,11 +88,6 @@ class Loss:
         return self.factor * mse_loss_backward(1.0, *self.saved)
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(11)
-
-
 def square(x):
     return x * x
 

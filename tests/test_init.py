@@ -97,7 +97,16 @@ def test_uniform_and_normal_have_their_moments_and_bounds():
 
 @pytest.mark.parametrize(
     "mean, std, a, b",
-    [(0, 1, -2, 2), (0, 0.02, -2, 2), (1, 2, 0, 1.5), (0, 1, 4, 5), (0, 1, -5, -4), (0, 1, 8, np.inf), (0, 1, 0.3, 0.31), (0, 1, 30, 40)],
+    [
+        (0, 1, -2, 2),
+        (0, 0.02, -2, 2),
+        (1, 2, 0, 1.5),
+        (0, 1, 4, 5),
+        (0, 1, -5, -4),
+        (0, 1, 8, np.inf),
+        (0, 1, 0.3, 0.31),
+        (0, 1, 30, 40),
+    ],
 )
 def test_truncated_normal_has_its_distribution(mean, std, a, b):
     """The share of values below each of three quantiles is right within 5 standard errors."""
@@ -112,7 +121,9 @@ def test_truncated_normal_has_its_distribution(mean, std, a, b):
         assert abs(share - actual) < 5 * 0.5 / math.sqrt(z.size)
 
 
-@pytest.mark.parametrize("a, b, std, message", [(2, 2, 1, "a < b"), (2, 1, 1, "a < b"), (0, 1, 0, "std > 0"), (50, 60, 1, "too far")])
+@pytest.mark.parametrize(
+    "a, b, std, message", [(2, 2, 1, "a < b"), (2, 1, 1, "a < b"), (0, 1, 0, "std > 0"), (50, 60, 1, "too far")]
+)
 def test_an_impossible_truncation_is_an_error(a, b, std, message):
     with pytest.raises(ValueError, match=message):
         init.trunc_normal_(np.empty(3), 0.0, std, a, b)

@@ -1,7 +1,7 @@
 """The reference against PyTorch, where that is installed: values, derivatives at kinks, NaN, reductions, statistics.
 
-Tolerance: float64, 1e-12 relative and absolute, which leaves room for another order of summation and nothing more. PyTorch keeps some
-constants in single precision whatever the dtype (1 / 6 in hardsigmoid, 1e-12 in binary cross-entropy): there it is 1e-7.
+Tolerance: float64, 1e-12 relative and absolute, which leaves room for another order of summation and nothing more. PyTorch keeps
+some constants in single precision whatever the dtype (1 / 6 in hardsigmoid, 1e-12 in binary cross-entropy): there it is 1e-7.
 """
 
 from __future__ import annotations
@@ -44,11 +44,6 @@ ACTIVATIONS = [
     ("threshold", {"threshold": 0.5, "value": -7.0}, F.threshold),
 ]
 KINKS = [-6.0, -3.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 6.0, 20.0]
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1234)
 
 
 def agree(ours, theirs, tolerance=1e-12):
@@ -271,7 +266,7 @@ def test_batch_norm_agrees(shape, affine, training, tracking, rng):
         agree(var, tvar)
 
 
-# ---- optimizers: five steps on one parameter --------------------------------------------------------------------------------------
+# ---- optimizers: five steps on one parameter --------------------------------------------------------
 
 STEPS = [
     ("sgd_step", torch.optim.SGD, {}, []),

@@ -1,8 +1,8 @@
 """Initial values for parameters, with PyTorch's names and formulas.
 
-Every function ending in _ writes into array, an ndarray of float32 or float64 of any shape and memory order, and returns it. rng: None,
-an integer or a numpy.random.Generator (see fastnn.random.default_rng). Values are drawn in double, in C order of the indices, so that
-they depend on shape and generator alone: dtype only rounds them, memory order only places them.
+Every function ending in _ writes into array, an ndarray of float32 or float64 of any shape and memory order, and returns it.
+rng: None, an integer or a numpy.random.Generator (see fastnn.random.default_rng). Values are drawn in double, in C order of the
+indices, so that they depend on shape and generator alone: dtype only rounds them, memory order only places them.
 
 Fans: a weight of shape (out, in, k1, ...) has fan_in = in k1 ... and fan_out = out k1 ...
 """
@@ -74,8 +74,8 @@ def trunc_normal_(
 ) -> Array:
     """Normal, restricted to [a, b] (not in units of std).
 
-    Draws again whatever falls outside. Where less than a tenth would fall inside, inverts the distribution function instead, element
-    by element: slow, and exact also far out in a tail. Raises ValueError if a is not below b or all of [a, b] is beyond 37 std.
+    Draws again whatever falls outside. Where less than a tenth would fall inside, inverts the distribution function instead,
+    element by element: slow, and exact also far out in a tail. Raises ValueError if a is not below b or all of [a, b] is beyond 37 std.
     """
     if not (a < b and std > 0):
         raise ValueError(f"trunc_normal_: needs a < b and std > 0, got a={a}, b={b}, std={std}")

@@ -1,7 +1,7 @@
 """Activations: y = f(x) element by element, and dx = dy f'(x).
 
-Every function takes x of any shape, float32 or float64, and returns an array of x's shape and dtype. Every backward takes dy, then what
-the forward took (tanh and sigmoid: dy and the forward's output y, which is all that their derivatives need).
+Every function takes x of any shape, float32 or float64, and returns an array of x's shape and dtype. Every backward takes dy, then
+what the forward took (tanh and sigmoid: dy and the forward's output y, which is all that their derivatives need).
 
 At a kink the derivative is PyTorch's choice, stated with each function. NaN goes in and comes out. Formulas are written so that no
 exponential of a positive number is taken where it could overflow. Functions that are written as x times a factor give NaN

@@ -4,8 +4,9 @@ The numbers are those of Philox4x32-10. Element e, counted in C order whatever t
 e // 4, and
     key     = (seed mod 2^32, seed div 2^32),                                              seed, stream, block in [0, 2^64)
     counter = (block mod 2^32, block div 2^32, stream mod 2^32, stream div 2^32).
-The element is kept if word >= floor(p 2^32), the product in double (exact, a scaling by a power of 2): p = 0 keeps everything, p = 1,
-whose threshold 2^32 no word reaches, nothing. What is kept is multiplied by 1 / (1 - p), computed in double and rounded to x's dtype.
+The element is kept if word >= floor(p 2^32), the product in double (exact, a scaling by a power of 2): p = 0 keeps everything,
+p = 1, whose threshold 2^32 no word reaches, nothing. What is kept is multiplied by 1 / (1 - p), computed in double and rounded to
+x's dtype.
 
 Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011. Srivastava et al., Dropout, 2014.
 """

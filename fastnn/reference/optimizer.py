@@ -1,7 +1,7 @@
 """One step of an optimizer on one parameter, in place, and gradient clipping.
 
-param, grad and every state array: one shape and dtype. grad is not written to. step counts from 1. A state array that an option does
-not need is None; giving it switches the option on where that is said. With maximize, grad is negated first. The formulas are
+param, grad and every state array: one shape and dtype. grad is not written to. step counts from 1. A state array that no option
+needs is None; giving it switches the option on where that is said. With maximize, grad is negated first. The formulas are
 PyTorch's; all but AdamW add weight_decay param to grad.
 """
 

@@ -1,7 +1,7 @@
 """Softmax and its logarithm along one axis, shifted by the largest element so that no exponential overflows.
 
-x, y, dy, dx: the same shape, any; axis: the one that is normalised. Backwards take the forward's output y. An axis of size 0 gives an
-empty result. A row with NaN or +inf, or with nothing but -inf, is NaN throughout, as in PyTorch.
+x, y, dy, dx: the same shape, any; axis: the one that is normalised. Backwards take the forward's output y. An axis of size 0 gives
+an empty result. A row with NaN or +inf, or with nothing but -inf, is NaN throughout, as in PyTorch.
 """
 
 # NumPy's stubs type the arithmetic of arrays of any dtype as Any.
