@@ -1,0 +1,150 @@
+"""Mini-batches of arrays, in order or shuffled.
+
+The order of an epoch is a function of (seed, epoch, number of rows) alone: the rows are sorted by the raw 64-bit outputs of a Philox counter
+keyed with (seed, epoch). It is therefore known before the epoch begins, can be computed for any epoch, and a run that is resumed from
+a saved (seed, epoch, position) sees the batches that an uninterrupted run sees.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..random import default_rng
+
+__all__ = ["DataLoader", "split"]
+
+_STATE = ("seed", "epoch", "position", "rows", "batch_size", "shuffle", "drop_last")
+
+
+def _as_columns(arrays: Sequence[ArrayLike]) -> tuple[NDArray[Any], ...]:
+    """Return the arrays as ndarrays (memory-mapped ones stay so) after checking that they have equally many rows."""
+    if not arrays:
+        raise ValueError("At least one array is needed, but none was given.")
+    columns = tuple(np.asarray(array) for array in arrays)
+    for i, column in enumerate(columns):
+        if column.ndim == 0:
+            raise ValueError(f"Every array needs a first dimension of rows, but array {i} is a single value.")
+        if len(column) != len(columns[0]):
+            raise ValueError("All arrays must have equally many rows, but "
+                             f"array 0 has shape {columns[0].shape} and array {i} has shape {column.shape}.")
+    return columns
+
+
+def _integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, but is {value!r} of type {type(value).__name__}.") from None
+    if number < least or (most is not None and number > most):
+        raise ValueError(f"{name} must be at least {least}" + ("" if most is None else f" and at most {most}") + f", but is {number}.")
+    return number
+
+
+def _take(column: NDArray[Any], rows: NDArray[np.intp] | slice) -> NDArray[Any]:
+    """Return a view for a slice, else a copy of the rows. `take` is the faster, but would first copy all of an array that is not plain."""
+    if isinstance(rows, slice) or not column.flags.carray:
+        batch: NDArray[Any] = column[rows]
+        return batch
+    return column.take(rows, axis=0)
+
+
+class DataLoader:
+    """Iterate over tuples of batches, one for each array; every `for` loop is one epoch.
+
+    arrays: one or more arrays (n, ...) with equally many rows. batch_size: rows in a batch; the last one may be smaller, or is left
+    out with `drop_last`. shuffle: another order in every epoch, which `seed` determines (an int below 2⁶⁴; if None, one is drawn from
+    `rng`: None for fastnn's default, an int or a Generator). Without shuffle the batches are views of the arrays.
+
+    `state_dict()` may be taken at any time, also within a loop; a loader that has loaded it goes on with the next batch.
+    """
+
+    def __init__(self, *arrays: ArrayLike, batch_size: int = 32, shuffle: bool = False, drop_last: bool = False, seed: int | None = None,
+                 rng: None | int | np.random.Generator = None) -> None:
+        self.arrays = _as_columns(arrays)
+        self.rows = len(self.arrays[0])
+        self.batch_size = _integer("batch_size", batch_size, 1)
+        self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
+        if seed is not None and rng is not None:
+            raise ValueError("seed and rng both determine the order; give one of them.")
+        if seed is None:
+            seed = int(default_rng(rng).integers(2**63)) if shuffle else 0
+        self.seed = _integer("seed", seed, 0, 2**64 - 1)
+        self.epoch = 0      # the epoch that runs, or else the next one
+        self.position = 0   # how many of its batches have been given out
+        self._resuming = False
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        full, rest = divmod(self.rows, self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def _coming_epoch(self) -> int:
+        return self.epoch + (self.position > 0 and not self._resuming)
+
+    def order(self, epoch: int | None = None) -> NDArray[np.intp]:
+        """Return the rows in the order in which `epoch` (by default the one that the next loop runs) gives them out.
+
+        Batch i of the epoch is ``order()[i * batch_size:(i + 1) * batch_size]``; with drop_last the rows left out are not in it.
+        """
+        epoch = self._coming_epoch() if epoch is None else _integer("epoch", epoch, 0)
+        if self.shuffle:
+            key = np.array([self.seed, epoch], np.uint64)
+            rows = np.argsort(np.random.Philox(key=key).random_raw(self.rows), kind="stable")
+        else:
+            rows = np.arange(self.rows)
+        return rows[:len(self) * self.batch_size]
+
+    def indices(self) -> Iterator[NDArray[np.intp] | slice]:
+        """Run one epoch as `iter()` does, but give the rows of each batch (a slice when not shuffled) instead of the batch."""
+        self.epoch, start = self._coming_epoch(), self.position if self._resuming else 0
+        self._resuming, self.position = False, start
+        epoch, order = self.epoch, self.order(self.epoch) if self.shuffle else None
+        for i in range(start, len(self)):
+            rows = slice(i * self.batch_size, min((i + 1) * self.batch_size, self.rows))
+            if self.epoch == epoch:
+                self.position = i + 1
+            yield rows if order is None else order[rows]
+        if self.epoch == epoch:
+            self.epoch, self.position = epoch + 1, 0
+
+    def __iter__(self) -> Iterator[tuple[NDArray[Any], ...]]:
+        for rows in self.indices():
+            yield tuple(_take(column, rows) for column in self.arrays)
+
+    def state_dict(self) -> dict[str, int | bool]:
+        """Return the state: plain numbers, from which the next batch and all later ones follow."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state; the next loop gives out what is left of its epoch. ValueError if it is not one of a loader like this."""
+        if set(state) != set(_STATE):
+            raise ValueError(f"The state of a DataLoader has the entries {sorted(_STATE)}, but this one has {sorted(state)}.")
+        for name in ("rows", "batch_size", "shuffle", "drop_last"):
+            if state[name] != getattr(self, name):
+                raise ValueError(f"The state belongs to a DataLoader with {name}={state[name]}, but this one has {name}={getattr(self, name)}.")
+        seed, epoch = _integer("seed", state["seed"], 0, 2**64 - 1), _integer("epoch", state["epoch"], 0)
+        position = _integer("position", state["position"], 0, len(self))
+        self.seed, self.epoch, self.position, self._resuming = seed, epoch, position, True
+
+
+def split(arrays: Sequence[ArrayLike], fraction: float, rng: None | int | np.random.Generator = None
+          ) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
+    """Return ``first, second``: the arrays' rows parted at random, `fraction` of them (rounded) in the second part.
+
+    Both parts are tuples of copies, one for each array, whose rows still belong together:
+    ``(x, y), (x_val, y_val) = split((x, y), 0.1, rng=0)``.
+    """
+    if isinstance(arrays, np.ndarray):
+        raise TypeError("arrays must be a tuple or list of arrays, but is one array; write split((x,), fraction).")
+    columns = _as_columns(arrays)
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction must be between 0 and 1, but is {fraction}.")
+    rows = len(columns[0])
+    order = default_rng(rng).permutation(rows)
+    first = rows - round(rows * fraction)
+    return tuple(_take(c, order[:first]) for c in columns), tuple(_take(c, order[first:]) for c in columns)

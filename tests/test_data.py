@@ -1,0 +1,313 @@
+"""Data sets, IDX files and the loader."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import struct
+import sys
+import urllib.request
+
+import numpy as np
+import pytest
+
+from fastnn import data
+from fastnn.data import DataLoader, digits, mnist, read_idx, split
+
+module = sys.modules["fastnn.data.mnist"]  # fastnn.data.mnist itself is the function
+
+
+# the digits
+
+def test_digits_have_the_documented_shapes_types_and_range():
+    (x, y), (x_test, y_test) = digits()
+    assert x.shape == (1433, 64) and x_test.shape == (364, 64)
+    assert y.shape == (1433,) and y_test.shape == (364,)
+    assert x.dtype == x_test.dtype == np.float32 and y.dtype == y_test.dtype == np.int64
+    assert min(x.min(), x_test.min()) == 0 and max(x.max(), x_test.max()) == 1
+    assert set(np.unique(x * 16)) == set(range(17))
+
+
+def test_digits_are_always_split_the_same_way():
+    parts = digits()
+    text = b"".join((x * 16).astype(np.uint8).tobytes() + y.astype(np.uint8).tobytes() for x, y in parts)
+    assert hashlib.sha256(text).hexdigest() == "a6ee7449d8f128b2eaff10f95c3a446a40e63c164abca6a45dcd7a1fcf0740a4"
+
+
+def test_digits_classes_are_in_proportion():
+    (_, y), (_, y_test) = digits()
+    share = np.bincount(y_test, minlength=10) / (np.bincount(y, minlength=10) + np.bincount(y_test, minlength=10))
+    assert np.all(abs(share - 0.2) < 0.006)
+
+
+def test_digits_are_those_of_scikit_learn():
+    datasets = pytest.importorskip("sklearn.datasets")
+    original = datasets.load_digits()
+    (x, y), (x_test, y_test) = digits()
+    ours = np.column_stack([np.concatenate([x, x_test]) * 16, np.concatenate([y, y_test])])
+    theirs = np.column_stack([original.data, original.target])
+    assert np.array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])
+
+
+def test_digits_belong_to_the_caller():
+    digits()[0][0][:] = 7
+    assert digits()[0][0].max() == 1
+
+
+# IDX files
+
+def idx_bytes(array, code):
+    return struct.pack(">BBBB", 0, 0, code, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+@pytest.mark.parametrize("code, dtype", [(8, "u1"), (9, "i1"), (11, "i2"), (12, "i4"), (13, "f4"), (14, "f8")])
+@pytest.mark.parametrize("shape", [(7,), (2, 3), (2, 3, 4, 5), (0, 3), ()])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_idx_file_round_trips(tmp_path, code, dtype, shape, zipped):
+    array = (np.arange(np.prod(shape, dtype=int)) - 3).reshape(shape).astype(dtype)
+    content = idx_bytes(array, code)
+    path = tmp_path / "array"
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    read = read_idx(path)
+    assert read.dtype == np.dtype(dtype) and read.dtype.isnative and read.shape == shape
+    assert np.array_equal(read, array)
+    assert read.flags.writeable
+
+
+GOOD = idx_bytes(np.arange(12, dtype="u1").reshape(3, 4), 8)
+
+
+@pytest.mark.parametrize("content, sentence", [
+    (b"", "begins with nothing"),
+    (GOOD[:3], "not an IDX file"),
+    (b"PK" + GOOD[2:], "not an IDX file.*begins with 50 4b"),
+    (b"\0\0\x07" + GOOD[3:], "not an IDX file"),
+    (GOOD[:9], "ends within its header"),
+    (GOOD[:-1], r"cut short.*needs 12 bytes of data, but 11"),
+    (GOOD + b"\0", "more data than the 12 bytes"),
+    (b"\0\0\x08\x04" + b"\xff" * 16 + b"abc", "cut short"),
+    (b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"a", "255 dimensions"),
+    (gzip.compress(GOOD)[:-10], "damaged or incomplete gzip"),
+    (gzip.compress(GOOD)[:15] + b"\xff\xff" + gzip.compress(GOOD)[17:], "damaged or incomplete gzip"),
+    (gzip.compress(GOOD[:-2]), "cut short"),
+])
+def test_damaged_idx_file_is_told_in_a_sentence(tmp_path, content, sentence):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match=sentence):
+        read_idx(tmp_path / "file")
+
+
+def test_missing_idx_file_is_a_file_not_found_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_idx(tmp_path / "nothing")
+
+
+# MNIST
+
+def small_mnist(folder, images=None, labels=None, zipped=True):
+    images = np.arange(3 * 784, dtype="u1").reshape(3, 28, 28) if images is None else images
+    labels = np.array([3, 1, 9], "u1") if labels is None else labels
+    for which in ("train", "t10k"):
+        for name, array in ((f"{which}-images-idx3-ubyte", images), (f"{which}-labels-idx1-ubyte", labels)):
+            content = idx_bytes(array, 8)
+            (folder / (name + ".gz" * zipped)).write_bytes(gzip.compress(content) if zipped else content)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_mnist_reads_files_gzipped_or_not(tmp_path, zipped):
+    small_mnist(tmp_path, zipped=zipped)
+    (x, y), (x_test, y_test) = mnist(tmp_path)
+    assert x.shape == x_test.shape == (3, 784) and x.dtype == np.float32
+    assert y.dtype == np.int64 and list(y) == list(y_test) == [3, 1, 9]
+    assert x[0, 255] == 1 and x[0, 51] == np.float32(51) / np.float32(255)
+    (images, _), _ = mnist(tmp_path, flatten=False)
+    assert images.shape == (3, 1, 28, 28) and np.array_equal(images.reshape(3, 784), x)
+
+
+def test_mnist_names_the_missing_file_and_how_to_get_it(tmp_path):
+    small_mnist(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"t10k-labels-idx1-ubyte.*download=True"):
+        mnist(tmp_path)
+
+
+@pytest.mark.parametrize("images, labels, sentence", [
+    (np.zeros((3, 784), "u1"), None, r"images of shape \(n, 28, 28\)"),
+    (np.zeros((3, 28, 27), "u1"), None, r"images of shape \(n, 28, 28\)"),
+    (None, np.zeros(4, "u1"), "3 uint8 labels"),
+    (None, np.array([1, 2, 10], "u1"), "labels from 0 to 9, but holds 10"),
+])
+def test_files_that_are_not_mnist_are_told_in_a_sentence(tmp_path, images, labels, sentence):
+    small_mnist(tmp_path, images, labels)
+    with pytest.raises(ValueError, match=sentence):
+        mnist(tmp_path)
+
+
+def serve(monkeypatch, answers):
+    """Let urlopen answer from a dict of URL → bytes; anything else is an error of the network. Return the list of what was asked."""
+    asked = []
+
+    def urlopen(url, timeout):
+        asked.append(url)
+        if url not in answers:
+            raise OSError("no route")
+        return io.BytesIO(answers[url])
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    return asked
+
+
+def test_mnist_download_goes_to_the_next_mirror_and_fetches_once(tmp_path, monkeypatch):
+    small_mnist(tmp_path)
+    contents = {path.name[:-3]: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(module, "FILES", {name: hashlib.sha256(gzip.decompress(c)).hexdigest() for name, c in contents.items()})
+    answers = {f"{module.MIRRORS[1]}{name}.gz": content for name, content in contents.items()}
+    answers[f"{module.MIRRORS[0]}train-images-idx3-ubyte.gz"] = gzip.compress(b"something else")
+    answers[f"{module.MIRRORS[0]}train-labels-idx1-ubyte.gz"] = b"<html>not here</html>"
+    asked = serve(monkeypatch, answers)
+    folder = tmp_path / "new" / "folder"
+    (x, y), _ = mnist(folder, download=True)
+    assert x.shape == (3, 784) and len(asked) == 8
+    assert sorted(os.listdir(folder)) == sorted(name + ".gz" for name in contents)
+    mnist(folder, download=True)
+    assert len(asked) == 8
+
+
+def test_failed_mnist_download_leaves_nothing_behind(tmp_path, monkeypatch):
+    serve(monkeypatch, {f"{module.MIRRORS[0]}train-images-idx3-ubyte.gz": gzip.compress(b"something else")})
+    with pytest.raises(ConnectionError, match=r"SHA-256.*no route"):
+        mnist(tmp_path, download=True)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif("FASTNN_MNIST_DIR" not in os.environ, reason="FASTNN_MNIST_DIR does not name a folder with MNIST's four files")
+def test_real_mnist_is_complete():
+    (x, y), (x_test, y_test) = mnist(os.environ["FASTNN_MNIST_DIR"])
+    assert x.shape == (60000, 784) and x_test.shape == (10000, 784)
+    assert list(y[:5]) == [5, 0, 4, 1, 9] and list(y_test[:5]) == [7, 2, 1, 0, 4]
+    assert x.mean() == pytest.approx(0.1307, abs=1e-4)
+    for name, checksum in module.FILES.items():
+        raw = read_idx(os.path.join(os.environ["FASTNN_MNIST_DIR"], name + ".gz"))
+        assert hashlib.sha256(idx_bytes(raw, 8)).hexdigest() == checksum
+
+
+# the loader
+
+X, Y = np.arange(46, dtype=np.float32).reshape(23, 2), np.arange(23)
+
+
+def rows(loader):
+    return [list(y) for _, y in loader]
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 5, 23])
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 100])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_loader_gives_every_row_once(n, batch_size, drop_last, shuffle):
+    loader = DataLoader(X[:n], Y[:n], batch_size=batch_size, drop_last=drop_last, shuffle=shuffle, seed=1)
+    batches = list(loader)
+    assert len(batches) == len(loader) == (n // batch_size if drop_last else -(-n // batch_size))
+    assert all(len(x) == len(y) == batch_size for x, y in (batches if drop_last else batches[:-1]))
+    seen = [i for _, y in batches for i in y]
+    assert sorted(seen) == list(range(n)) if not drop_last else len(set(seen)) == n // batch_size * batch_size
+    assert all(np.array_equal(x, X[y]) for x, y in batches)
+    assert shuffle or seen == sorted(seen)
+
+
+def test_unshuffled_batches_are_views():
+    assert all(np.shares_memory(x, X) and np.shares_memory(y, Y) for x, y in DataLoader(X, Y))
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    a, b = (DataLoader(X, Y, shuffle=True, seed=5, batch_size=4) for _ in range(2))
+    first, second = rows(a), rows(a)
+    assert first != second
+    assert [rows(b), rows(b)] == [first, second]
+    assert rows(DataLoader(X, Y, shuffle=True, seed=6, batch_size=4)) != first
+    assert list(a.order(0)) == sum(first, []) and list(a.order(1)) == sum(second, [])
+    coming = list(a.order())
+    assert sum(rows(a), []) == coming
+    # the documented order, and so the batches of a seed, never change
+    assert list(DataLoader(Y[:10], shuffle=True, seed=7).order(3)) == [2, 5, 9, 7, 3, 0, 6, 8, 4, 1]
+
+
+def test_loop_left_early_is_followed_by_the_next_epoch():
+    loader = DataLoader(X, Y, shuffle=True, seed=5, batch_size=4)
+    next(iter(loader))
+    assert list(loader.order()) == list(loader.order(1))
+    assert sum(rows(loader), []) == list(loader.order(1))
+    pairs = [(list(a), list(b)) for (_, a), (_, b) in zip(loader, loader)]
+    assert sum((a for a, _ in pairs), []) == list(loader.order(2)) and sum((b for _, b in pairs), []) == list(loader.order(3))
+
+
+@pytest.mark.parametrize("given", [0, 1, 6, 7, 14])
+def test_loader_resumed_from_its_state_goes_on_with_the_next_batch(given):
+    def endless(loader):
+        while True:
+            for _, y in loader:
+                yield list(y)
+
+    a, b = (DataLoader(X, Y, shuffle=True, seed=seed, batch_size=4) for seed in (3, 9))
+    stream = endless(a)
+    for _ in range(given):
+        next(stream)
+    b.load_state_dict(json.loads(json.dumps(a.state_dict())))
+    other = endless(b)
+    assert [next(stream) for _ in range(20)] == [next(other) for _ in range(20)]
+
+
+def test_indices_are_the_rows_of_the_batches():
+    for shuffle in (False, True):
+        a, b = (DataLoader(X, Y, shuffle=shuffle, seed=3, batch_size=4) for _ in range(2))
+        assert all(np.array_equal(Y[i], y) for i, (_, y) in zip(a.indices(), b, strict=True))
+
+
+def test_loader_takes_awkward_arrays(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    for x in (mapped, read_only, np.asfortranarray(X), X[::-1][::-1], X.astype(">f4"), X.tolist()):
+        for shuffle in (False, True):
+            assert all(np.array_equal(batch, X[y]) for batch, y in DataLoader(x, Y, shuffle=shuffle, seed=1, batch_size=5))
+    assert np.shares_memory(next(iter(DataLoader(mapped)))[0], mapped)
+
+
+def test_seed_is_drawn_from_rng():
+    a, b = (DataLoader(Y, shuffle=True, rng=np.random.default_rng(4)) for _ in range(2))
+    assert a.seed == b.seed == DataLoader(Y, shuffle=True, rng=4).seed != DataLoader(Y, shuffle=True, rng=5).seed
+
+
+@pytest.mark.parametrize("make, error, sentence", [
+    (lambda: DataLoader(), ValueError, "At least one array"),
+    (lambda: DataLoader(X, Y[:-1]), ValueError, r"array 0 has shape \(23, 2\) and array 1 has shape \(22,\)"),
+    (lambda: DataLoader(X, 3), ValueError, "array 1 is a single value"),
+    (lambda: DataLoader(X, batch_size=0), ValueError, "batch_size must be at least 1, but is 0"),
+    (lambda: DataLoader(X, batch_size=2.0), TypeError, "batch_size must be an integer"),
+    (lambda: DataLoader(X, seed=-1), ValueError, "seed must be at least 0"),
+    (lambda: DataLoader(X, seed=1, rng=2), ValueError, "give one of them"),
+    (lambda: DataLoader(X).order(-1), ValueError, "epoch must be at least 0"),
+    (lambda: DataLoader(X).load_state_dict({}), ValueError, "has the entries"),
+    (lambda: DataLoader(X).load_state_dict(DataLoader(X, batch_size=9).state_dict()), ValueError, "batch_size=9.*batch_size=32"),
+    (lambda: DataLoader(X).load_state_dict({**DataLoader(X).state_dict(), "position": 9}), ValueError, "position must be at least 0 and at most 1"),
+    (lambda: split((X, Y), 1.5), ValueError, "fraction must be between 0 and 1"),
+    (lambda: split(X, 0.5), TypeError, "write split"),
+])
+def test_wrong_arguments_are_told_in_a_sentence(make, error, sentence):
+    with pytest.raises(error, match=sentence):
+        make()
+
+
+@pytest.mark.parametrize("fraction, count", [(0, 0), (0.1, 2), (0.5, 12), (1, 23)])
+def test_split_parts_the_rows(fraction, count):
+    (x, y), (x2, y2) = split((X, Y), fraction, rng=0)
+    assert len(x2) == len(y2) == count
+    assert sorted([*y, *y2]) == list(range(23))
+    assert np.array_equal(x, X[y]) and np.array_equal(x2, X[y2])
+    assert np.array_equal(split((X, Y), fraction, rng=0)[0][1], y)
+
+
+def test_data_exports_its_names():
+    assert {"DataLoader", "digits", "mnist", "read_idx", "split"} <= set(dir(data))
