@@ -22,6 +22,8 @@
 #include "../ops/map.h"
 #include "../ops/activation.h"
 #include "../ops/sum_rows.h"
+#include "../ops/optimizer.h"
+#include "../ops/clip.h"
 #include "../gemm/gemm.h"
 
 void FNN_NAME(fill)(fnn_table *table);

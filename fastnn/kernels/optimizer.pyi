@@ -1,0 +1,13 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+class OptimizerGroup:
+    parameters: list[Any]
+    states: list[list[NDArray[Any] | None]]
+    steps: NDArray[Any]
+    def __init__(self, optimizer: str, parameters: list[Any], used: tuple[bool, bool, bool], initial: float = 0) -> None: ...
+    def step(self, settings: tuple[float, ...]) -> None: ...
+
+def clip_grad_norm(gradients: list[NDArray[Any]], max_norm: float, norm_type: float = 2.0) -> float: ...
+def clip_grad_value(gradients: list[NDArray[Any]], clip_value: float) -> None: ...

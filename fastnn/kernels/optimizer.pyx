@@ -1,0 +1,208 @@
+"""Optimizer steps and gradient clipping over lists of tensors, each one kernel call. Formulas: fastnn.reference.optimizer.
+
+Tensors are arrays in any dense memory order; a parameter, its gradient and its states share one order, so a step runs over plain memory.
+"""
+cimport numpy as cnp
+from libc.stdlib cimport calloc, free
+from fastnn.kernels._arrays cimport dtype_index
+from fastnn.kernels._core cimport keep, kernels, launch, launch_shares, shares
+from fastnn.kernels._fnn cimport fnn_kernel
+from fastnn.kernels._table cimport fnn_clip_args, fnn_optimizer_args, fnn_optimizer_tick_args
+
+import numpy as np
+
+cnp.import_array()
+
+cdef enum:
+    MAX_SETTINGS = 8
+    STATES = 3
+
+
+cdef const fnn_kernel *step_kernel(str name) except NULL:
+    if name == "sgd":
+        return kernels.sgd_step
+    if name == "adam":
+        return kernels.adam_step
+    if name == "rmsprop":
+        return kernels.rmsprop_step
+    if name == "adagrad":
+        return kernels.adagrad_step
+    raise ValueError(f"optimizer must be 'sgd', 'adam', 'rmsprop' or 'adagrad', got {name!r}")
+
+
+cdef class OptimizerGroup:
+    """The parameters of one group with their states, stepped together in one kernel call.
+
+    optimizer: "sgd", "adam", "rmsprop" or "adagrad"; parameters: a list of fastnn.nn.Parameter of one dtype; used: which of the three states
+    exist; initial: what the first one starts from. `states[k][t]` is state k of parameter t, None where unused; `steps[t]` counts its steps.
+    """
+    cdef const fnn_kernel *kernel
+    cdef readonly list parameters
+    cdef readonly list states
+    cdef readonly cnp.ndarray steps
+    cdef list data, grads  # what the tables below were made for; a gradient is None where the parameter is left out
+    cdef void **pointers   # parameters, gradients, steps, then the states: a row of `active` each
+    cdef size_t *sizes
+    cdef double settings[MAX_SETTINGS]
+    cdef size_t active, elements
+    cdef int dtype
+
+    def __init__(self, str optimizer, list parameters, tuple used, double initial=0):
+        cdef size_t count = len(parameters)
+        self.kernel = step_kernel(optimizer)
+        self.parameters = parameters
+        self.states = [[np.full_like(p.data, initial if k == 0 else 0) if used[k] else None for p in parameters] for k in range(STATES)]
+        self.steps = np.zeros(count)
+        self.data = [None] * count
+        self.grads = [None] * count
+        self.active = self.elements = 0
+        self.pointers = <void **>calloc((3 + STATES) * count + 1, sizeof(void *))
+        self.sizes = <size_t *>calloc(count + 1, sizeof(size_t))
+        if self.pointers == NULL or self.sizes == NULL:
+            raise MemoryError("the tables of a parameter group could not be allocated")
+
+    def __dealloc__(self):
+        free(self.pointers)
+        free(self.sizes)
+
+    def step(self, tuple settings):
+        """Update every parameter that has a gradient, and count the step. Parameters whose gradient is stale stay as they are."""
+        cdef Py_ssize_t i
+        cdef bint fresh = True
+        cdef object p, grad
+        for i in range(len(settings)):
+            self.settings[i] = settings[i]
+        for i in range(len(self.parameters)):
+            p = self.parameters[i]
+            grad = None if p.stale else p._grad
+            if p.data is not self.data[i] or grad is not self.grads[i]:
+                fresh = False
+                break
+        if not fresh:
+            self.tabulate()
+        if self.elements:
+            self.launch_step()
+
+    cdef int tabulate(self) except -1:
+        """Write down where the arrays of all parameters with a gradient are."""
+        cdef Py_ssize_t i
+        cdef size_t count = len(self.parameters), n = 0
+        cdef cnp.ndarray data, grad, state
+        self.active = self.elements = 0
+        self.data = [None] * count
+        for i in range(count):
+            p = self.parameters[i]
+            if p.stale or p._grad is None:
+                continue
+            data, grad = p.data, p._grad
+            if n and dtype_index(data) != self.dtype:
+                raise TypeError("the parameters of a group must have one dtype")
+            self.dtype = dtype_index(data)
+            self.pointers[n] = cnp.PyArray_DATA(data)
+            self.pointers[count + n] = cnp.PyArray_DATA(grad)
+            self.pointers[2 * count + n] = <double *>cnp.PyArray_DATA(self.steps) + i
+            for k in range(STATES):
+                if self.states[k][i] is not None:
+                    if self.states[k][i].dtype != data.dtype:
+                        self.states[k][i] = self.states[k][i].astype(data.dtype, order="K")
+                    state = self.states[k][i]
+                    self.pointers[(3 + k) * count + n] = cnp.PyArray_DATA(state)
+            self.sizes[n] = cnp.PyArray_SIZE(data)
+            self.elements += self.sizes[n]
+            n += 1
+        for k in range(STATES):  # the kernel wants the states' rows close together
+            for i in range(n):
+                self.pointers[3 * count + k * n + i] = self.pointers[(3 + k) * count + i]
+        self.active = n
+        self.data = [p.data for p in self.parameters]
+        self.grads = [None if p.stale else p._grad for p in self.parameters]
+        return 0
+
+    cdef int launch_step(self) except -1:
+        cdef size_t count = len(self.parameters)
+        cdef double cycles = 100 + self.elements * (2.0 if self.dtype == 0 else 5.0)
+        cdef fnn_optimizer_tick_args tick
+        cdef fnn_optimizer_args args
+        tick.steps, tick.count = <double **>self.pointers + 2 * count, self.active
+        args.parameters, args.gradients, args.steps = self.pointers, <const void **>self.pointers + count, <const double **>tick.steps
+        args.states, args.sizes, args.settings, args.count = self.pointers + 3 * count, self.sizes, self.settings, self.active
+        keep(self)
+        launch_shares(kernels.optimizer_tick[self.dtype], &tick, sizeof(tick), 1, 0, False)
+        return launch_shares(self.kernel[self.dtype], &args, sizeof(args), shares(cycles), cycles, False)
+
+
+# --- clipping ---
+
+cdef class Gradients:
+    """Pointers and sizes of a list of gradient arrays of one dtype, for the clipping kernels."""
+    cdef void **pointers
+    cdef size_t *sizes
+    cdef size_t count, blocks, elements
+    cdef int dtype
+    cdef list arrays
+
+    def __init__(self, list arrays):
+        cdef size_t i
+        cdef cnp.ndarray g
+        self.arrays, self.count, self.blocks, self.elements, self.dtype = arrays, len(arrays), 0, 0, 0
+        self.pointers = <void **>calloc(self.count + 1, sizeof(void *))
+        self.sizes = <size_t *>calloc(self.count + 1, sizeof(size_t))
+        if self.pointers == NULL or self.sizes == NULL:
+            raise MemoryError("the tables of a gradient list could not be allocated")
+        for i in range(self.count):
+            if not isinstance(arrays[i], np.ndarray) or arrays[i].dtype not in (np.float32, np.float64):
+                raise TypeError(f"gradients[{i}] must be a float32 or float64 ndarray, got {getattr(arrays[i], 'dtype', type(arrays[i]).__name__)}")
+            g = arrays[i]
+            if not (g.flags.forc and g.flags.behaved):
+                raise ValueError(f"gradients[{i}] must be writeable, aligned and dense in memory")
+            if i and dtype_index(g) != self.dtype:
+                raise TypeError(f"gradients[{i}] must have gradients[0]'s dtype {arrays[0].dtype}, got {g.dtype}")
+            self.dtype = dtype_index(g)
+            self.pointers[i], self.sizes[i] = cnp.PyArray_DATA(g), cnp.PyArray_SIZE(g)
+            self.elements += self.sizes[i]
+            self.blocks += (self.sizes[i] + BLOCK - 1) // BLOCK
+
+    def __dealloc__(self):
+        free(self.pointers)
+        free(self.sizes)
+
+    cdef fnn_clip_args args(self, double limit, int norm):
+        cdef fnn_clip_args args
+        args.gradients, args.sizes, args.count, args.blocks = self.pointers, self.sizes, self.count, self.blocks
+        args.partials = args.total = NULL
+        args.limit, args.norm = limit, norm
+        keep(self)
+        return args
+
+
+cdef enum:
+    BLOCK = 16384  # elements to a partial sum: CLIP_BLOCK in csrc/ops/clip.h
+
+
+def clip_grad_norm(list gradients, double max_norm, norm_type=2.0):
+    """Scale gradient arrays in place so that the norm of all of them together is at most `max_norm`; returns the norm before.
+
+    norm_type: 1, 2 or inf. The scale is max_norm / (norm + 1e-6) where that is below 1. ValueError for another norm or a negative max_norm.
+    """
+    if norm_type not in (1, 2, float("inf")):
+        raise ValueError(f"norm_type must be 1, 2 or inf, got {norm_type}")
+    if not max_norm >= 0:
+        raise ValueError(f"max_norm must not be negative, got {max_norm}")
+    cdef Gradients table = Gradients(gradients)
+    cdef fnn_clip_args args = table.args(max_norm, 0 if norm_type == float("inf") else <int>norm_type)
+    cdef cnp.ndarray partials = np.empty(table.blocks), total = np.empty(2)
+    keep(partials), keep(total)
+    args.partials, args.total = <double *>cnp.PyArray_DATA(partials), <double *>cnp.PyArray_DATA(total)
+    launch(kernels.gradient_norm_partials[table.dtype], &args, sizeof(args), 0.5 * table.elements)
+    launch_shares(kernels.gradient_norm_total[table.dtype], &args, sizeof(args), 1, 0, True)
+    launch_shares(kernels.gradient_norm_scale[table.dtype], &args, sizeof(args), shares(0.5 * table.elements), 0.5 * table.elements, False)
+    return float(total[0])
+
+
+def clip_grad_value(list gradients, double clip_value):
+    """Limit every element of gradient arrays, in place, to [-clip_value, clip_value]. ValueError for a negative limit."""
+    if not clip_value >= 0:
+        raise ValueError(f"clip_value must not be negative, got {clip_value}")
+    cdef Gradients table = Gradients(gradients)
+    cdef fnn_clip_args args = table.args(clip_value, 0)
+    launch_shares(kernels.gradient_clip_value[table.dtype], &args, sizeof(args), shares(0.5 * table.elements), 0.5 * table.elements, False)
