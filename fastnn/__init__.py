@@ -14,6 +14,7 @@ except ModuleNotFoundError as _error:
 
 from fastnn import kernels as kernels
 from fastnn import nn as nn
+from fastnn import optim as optim
 from fastnn.kernels._core import get_num_threads as get_num_threads
 from fastnn.kernels._core import instruction_set as instruction_set
 from fastnn.kernels._core import set_num_threads as set_num_threads
