@@ -8,11 +8,13 @@
  * Argument structs are copied; what their pointers point to must stay where it is for as long as the plan is replayed.
  */
 #include "fnn.h"
+#include "pool.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define ALIGN 16
+#define CALLS_PER_LOOK 4        /* calls between two looks at the clock: none takes more than some 20 ms without looking itself */
 
 /* `size`: of the padded arguments that follow. */
 typedef union call {
@@ -67,14 +69,20 @@ size_t fnn_plan_length(const fnn_plan *plan)
     return plan->length;
 }
 
-int fnn_plan_replay(const fnn_plan *plan)
+static int replay(const void *argument)
 {
+    const fnn_plan *plan = argument;
     size_t at = 0;
-    while (at != plan->used) {
+    for (size_t i = 1; at != plan->used; i++) {
         const call *c = (const call *)(plan->memory + at);
-        if (fnn_run(c->is.kernel, c + 1, c->is.parts))
+        if (fnn_run(c->is.kernel, c + 1, c->is.parts) || (i % CALLS_PER_LOOK == 0 && fnn_interrupted()))
             return 1;
         at += sizeof(call) + c->is.size;
     }
     return 0;
+}
+
+int fnn_plan_replay(const fnn_plan *plan)
+{
+    return fnn_as_one_run(replay, plan);
 }
