@@ -87,9 +87,10 @@ static OS_THREAD_LOCAL struct self { run *run; int is_worker; } self;
 
 /* Interrupts -------------------------------------------------------------------------------------------------------- */
 
-static int ask_hook(run *r)
+static int ask_hook(run *r, int64_t now)
 {
     unsigned forks_before = atomic_load(&forks);
+    r->poll_at = now + POLL_NS;         /* the hook may run kernels, too */
     os_fp_restore(r->callers_mode);     /* the hook may run anything, in the mode it expects */
     int stop = poll_hook();
     os_fp_default();
@@ -104,7 +105,7 @@ static int interrupted(const struct self *me)
         int64_t now = os_now();
         if (r->poll_at == 0)
             r->poll_at = now + POLL_NS;
-        else if (now >= r->poll_at && ask_hook(r))
+        else if (now >= r->poll_at && ask_hook(r, now))
             atomic_store_explicit(&r->cancelled, 1, memory_order_relaxed);
     }
     return atomic_load_explicit(&r->cancelled, memory_order_relaxed);
