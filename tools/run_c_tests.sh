@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds csrc and every tests/c/test_*.c (each a program that returns 0 on success), and runs them.
+# Builds csrc and every tests/c/test_*.c (each a program that returns 0 on success), and runs them. A test that is compiled once per
+# instruction set has its own script, tests/c/run_NAME.sh, which sees to Arm itself.
 #
 #   tools/run_c_tests.sh [NAME...]      only tests/c/test_NAME.c
 #   CC=clang tools/run_c_tests.sh       another compiler
@@ -28,7 +29,7 @@ isa_flags() {
     esac
 }
 
-# Compile csrc, as many files at a time as there are processors.
+# Compile csrc, as many files at a time as there are processors, if anything has changed.
 mkdir -p "$BUILD"
 commands=$BUILD/commands
 for source in $(find csrc -name '*.c' ! -path 'csrc/isa/*' | sort); do
@@ -39,15 +40,24 @@ for isa in $ISAS; do
         echo "$CC $CFLAGS $(isa_flags "$isa") -c $source -o $BUILD/$(basename "$source" .c).o"
     done
 done >>"$commands"
-rm -f "$BUILD"/*.o
-tr '\n' '\0' <"$commands" | xargs -0 -n 1 -P "$(getconf _NPROCESSORS_ONLN)" sh -ec
+if ! cmp -s "$commands" "$BUILD/done" || [ -n "$(find csrc -newer "$BUILD/done")" ]; then
+    rm -f "$BUILD"/*.o "$BUILD/done"
+    tr '\n' '\0' <"$commands" | xargs -0 -n 1 -P "$(getconf _NPROCESSORS_ONLN)" sh -ec
+    mv "$commands" "$BUILD/done"
+fi
 
 # Link and run the tests. ThreadSanitizer would stop children that start threads.
 export TSAN_OPTIONS="die_after_fork=0 ${TSAN_OPTIONS:-}"
 failed=""
 for name in ${*:-$(ls tests/c/test_*.c | sed 's|.*/test_||; s|\.c$||')}; do
-    $CC $CFLAGS "tests/c/test_$name.c" "$BUILD"/*.o -o "$BUILD/test_$name" -pthread -lm
-    if (cd "$BUILD" && ${RUNNER:-} "./test_$name"); then
+    if [ -f "tests/c/run_$name.sh" ]; then
+        [ -z "${RUNNER:-}" ] || continue
+        run="sh tests/c/run_$name.sh"
+    else
+        $CC $CFLAGS "tests/c/test_$name.c" "$BUILD"/*.o -o "$BUILD/test_$name" -pthread -lm
+        run="${RUNNER:-} $BUILD/test_$name"
+    fi
+    if $run; then
         echo "ok      $name"
     else
         echo "FAILED  $name"

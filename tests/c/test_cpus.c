@@ -36,7 +36,7 @@ static size_t limit(const char *membership)
 
 int main(void)
 {
-    strcpy(root, "fnn_cgroup_XXXXXX");
+    snprintf(root, sizeof root, "%s/fnn_cgroup_XXXXXX", P_tmpdir);
     if (!mkdtemp(root))
         return 1;
 
