@@ -190,17 +190,24 @@ def linear_backward(dy, x, weight, *, dweight=None, dbias=None, accumulate=False
     cdef int dtype = dtype_index(a)
     check_weight(a, w)
     same_dtype(a, "x", g, "dy")
-    cdef Matrix mg = rows_of(g) if cnp.PyArray_NDIM(g) else Matrix(NULL, 0, 0, 0, 0), ma = rows_of(a), mw = matrix(w)
-    if cnp.PyArray_NDIM(g) != cnp.PyArray_NDIM(a) or np.shape(g)[:-1] != np.shape(a)[:-1] or mg.cols != mw.rows:
-        raise ValueError(f"dy must have shape {np.shape(a)[:-1] + (mw.rows,)}, got {np.shape(g)}")
+    if not has_shape_of(g, a, cnp.PyArray_DIM(w, 0)):
+        raise ValueError(f"dy must have shape {np.shape(a)[:-1] + (w.shape[0],)}, got {np.shape(g)}")
+    cdef Matrix mg = rows_of(g), ma = rows_of(a), mw = matrix(w)
 
-    dw = gradient_array(dweight, "dweight", w)
+    if dweight is None:
+        dw = np.empty_like(w)
+        keep(dw)
+    else:
+        dw = gradient_array(dweight, "dweight", w, 2, cnp.PyArray_DIMS(w))
     operands(&args, matrix(dw), transposed(mg), ma)
     args.beta = 1 if accumulate and dweight is not None else 0
     multiply(&args, dtype)
 
     if bias_gradient:
-        db = gradient_array(dbias, "dbias", w[:, 0] if mw.cols else np.zeros(mw.rows, w.dtype))
+        if dbias is None:
+            db = new(1, cnp.PyArray_DIMS(w), cnp.PyArray_TYPE(w))
+        else:
+            db = gradient_array(dbias, "dbias", w, 1, cnp.PyArray_DIMS(w))
         sum_rows(mg, db, dtype, accumulate and dbias is not None)
 
     if input_gradient:
@@ -210,18 +217,31 @@ def linear_backward(dy, x, weight, *, dweight=None, dbias=None, accumulate=False
     return dx, dw, db
 
 
-cdef cnp.ndarray gradient_array(object given, str name, cnp.ndarray like):
-    """`given` once it is known to fit `like`'s shape and dtype, or a new array in like's memory order."""
-    if given is None:
-        fresh = np.empty_like(like)
-        keep(fresh)
-        return fresh
+cdef inline bint has_shape_of(cnp.ndarray g, cnp.ndarray x, cnp.npy_intp last) noexcept:
+    """Whether g has x's shape with `last` in the place of the last dimension."""
+    cdef int i, n = cnp.PyArray_NDIM(x)
+    if cnp.PyArray_NDIM(g) != n or cnp.PyArray_DIM(g, n - 1) != last:
+        return False
+    for i in range(n - 1):
+        if cnp.PyArray_DIM(g, i) != cnp.PyArray_DIM(x, i):
+            return False
+    return True
+
+
+cdef cnp.ndarray gradient_array(object given, str name, cnp.ndarray weight, int ndim, const cnp.npy_intp *shape):
+    """`given`, once it is known to be a writeable array of this shape and the weight's dtype."""
     cdef cnp.ndarray array = strided(given, name)
+    cdef bint fits = cnp.PyArray_NDIM(array) == ndim
+    cdef int i
     if array is not given or not cnp.PyArray_ISWRITEABLE(array):
         raise TypeError(f"{name} must be a writeable, aligned, native float32 or float64 ndarray")
-    same_dtype(like, "weight", array, name)
-    if not cnp.PyArray_SAMESHAPE(like, array):
-        raise ValueError(f"{name} must have shape {np.shape(like)}, got {np.shape(array)}")
+    same_dtype(weight, "weight", array, name)
+    for i in range(ndim if fits else 0):
+        fits = fits and cnp.PyArray_DIM(array, i) == shape[i]
+    if not fits:
+        raise ValueError(f"{name} must have shape {tuple([shape[i] for i in range(ndim)])}, got {np.shape(array)}")
+    if ndim == 1 and cnp.PyArray_DIM(array, 0) > 1 and cnp.PyArray_STRIDE(array, 0) != cnp.PyArray_ITEMSIZE(array):
+        raise ValueError(f"{name} must be contiguous")
     return array
 
 

@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 from fastnn.kernels import linear, linear_backward
 from fastnn.nn import init
 from fastnn.nn.arguments import positive_int
-from fastnn.nn.module import Array, Module, ParameterField, check_dtype
+from fastnn.nn.module import Array, Module, ParameterField, check_dtype, grad_targets
 from fastnn.random import Rng, default_rng
 
 
@@ -39,8 +39,7 @@ class Linear(Module):
 
     def backward(self, dy: Array) -> Array | None:
         weight, bias = self._parameters["weight"], self._parameters["bias"]
-        dweight, accumulate = weight.grad_target()
-        dbias = bias.grad_target()[0] if bias is not None else None
+        dweight, dbias, accumulate = grad_targets(weight, bias)
         dx, _, _ = linear_backward(
             dy, self.saved(), weight.data, dweight=dweight, dbias=dbias, accumulate=accumulate,
             input_gradient=self.needs_input_grad, bias_gradient=bias is not None,

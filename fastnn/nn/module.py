@@ -69,6 +69,18 @@ class Parameter:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
 
+def grad_targets(weight: Parameter, bias: Parameter | None) -> tuple[Array, Array | None, bool]:
+    """For the backward of a layer with a weight and perhaps a bias: their gradients' arrays, and whether to add to both."""
+    dweight, accumulate = weight.grad_target()
+    if bias is None:
+        return dweight, None, accumulate
+    dbias, also = bias.grad_target()
+    if also != accumulate:  # one of the two was zeroed by itself
+        (dbias if accumulate else dweight)[...] = 0
+        accumulate = True
+    return dweight, dbias, accumulate
+
+
 class ParameterField:
     """Declares a parameter of a module class: `weight = ParameterField()`.
 
