@@ -59,9 +59,6 @@ const char *fnn_isa_name(fnn_isa isa);
 /* The widest usable instruction set. */
 fnn_isa fnn_isa_best(void);
 
-/* The one that fnn_kernels is filled up to. */
-extern fnn_isa fnn_current_isa;
-
 /* pool.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Run all `parts` shares of a kernel on the calling thread and the pool's workers. Returns 0, or 1 if it was cancelled (the

@@ -118,7 +118,7 @@ static inline fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn
 
     /* 4. blocks; one block of rows needs no more than one packed panel of B at a time */
     p.mc = fnn_gemm_even(m, s->mc, s->rows);
-    p.kc = fnn_gemm_even(a->k, s->kc, 8);
+    p.kc = a->k ? fnn_gemm_even(a->k, s->kc, 8) : 1;
     p.nc = m <= p.mc ? n : fnn_gemm_even(n, s->nc, s->cols);
     p.a_size = p.pack_a ? p.mc * p.kc + s->lanes : 0;
     p.b_size = p.pack_b ? (m <= p.mc ? s->cols : fnn_gemm_ceil(p.nc, s->cols) * s->cols) * p.kc : 0;
