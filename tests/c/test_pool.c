@@ -175,6 +175,11 @@ static void test_forks_in_the_middle_of_another_threads_run(void)
             int right = 1;
             for (int k = 0; k < 3; k++)
                 right &= runs_each_once(64, 0);
+            if (i % 20 == 0) {          /* the child's pool is not taken: it gets helpers */
+                double start = seconds();
+                others_ran = 0;
+                right &= fnn_run(meet, NULL, 3) == 0 && seconds() - start < 9;
+            }
             pid_t grandchild = fork();
             if (grandchild == 0)
                 _exit(!runs_each_once(3, 0));
