@@ -12,14 +12,15 @@
 #define EXPM1_LOW T_C(-18.0)
 #define EXPM1_HIGH T_C(89.0)
 #define TANH_LIMIT T_C(9.1)
+#define TANH_SPLIT T_C(0.3)
 #define TINY T_C(0x1p-26)
 #define ERF_SPLIT T_C(0.875)
 #define ERF_LIMIT T_C(3.95)
 #define ERF_CENTRE T_C(2.0)
 #else
 #define LOG2E 0x1.71547652b82fep+0
-#define LN2_HIGH 0x1.62e42fefa2p-1
-#define LN2_LOW 0x1.cf79abc9e3b3ap-40
+#define LN2_HIGH 0x1.62e42fefa38p-1
+#define LN2_LOW 0x1.ef35793c7673p-45
 #define ROUND_MAGIC 0x1.8p+52
 #define SQRT_HALF 0x1.6a09e667f3bcdp-1
 #define SMALLEST_NORMAL 0x1p-1022
@@ -27,6 +28,7 @@
 #define EXPM1_LOW (-38.0)
 #define EXPM1_HIGH 710.0
 #define TANH_LIMIT 19.1
+#define TANH_SPLIT 0.3
 #define TINY 0x1p-55
 #define ERF_SPLIT 1.0
 #define ERF_LIMIT 5.95
@@ -53,40 +55,44 @@ FNN_INLINE V v_exp(V x)
     return v_scale2(p, n);
 }
 
-/* expm1(x) in two parts: s = 2^n and m = expm1(r), where x = n ln 2 + r. Then expm1(x) = s m + (s - 1). */
-FNN_INLINE V expm1_parts(V x, TI bias, V *s)
+/* x = n ln 2 + r; returns m = expm1(r), and t = n + magic, whose low mantissa bits are those of the integer n + bias. */
+FNN_INLINE V expm1_parts(V x, V magic, V *t)
 {
-    V magic = v_set(ROUND_MAGIC + (T)bias);
-    V t = v_fma(x, v_set(LOG2E), magic), n = v_sub(t, magic);
-    *s = v_from_bits(i_shl(v_bits(t), T_MANTISSA));
-    V high = v_fnma(n, v_set(LN2_HIGH), x);
+    *t = v_fma(x, v_set(LOG2E), magic);
+    V n = v_sub(*t, magic), high = v_fnma(n, v_set(LN2_HIGH), x);
     V r = v_fnma(n, v_set(LN2_LOW), high), low = v_fnma(n, v_set(LN2_LOW), v_sub(high, r));
     V r2 = v_mul(r, r);
     return v_add(r, v_fma(r2, poly2(r, r2, expm1_q, COUNT(expm1_q)), low));
 }
 
+/* 2^n of the t above when bias is T_BIAS and 2^n is a normal number. */
+FNN_INLINE V power_of_two(V t) { return v_from_bits(i_shl(v_bits(t), T_MANTISSA)); }
+
 FNN_INLINE V v_expm1(V x)
 {
-    V s, half = v_set(T_C(0.5));
+    V t, half = v_set(T_C(0.5));
     V y = v_min(v_set(EXPM1_HIGH), v_max(v_set(EXPM1_LOW), x));
-    V m = expm1_parts(y, T_BIAS - 1, &s);
+    V m = expm1_parts(y, v_set(ROUND_MAGIC + (T_BIAS - 1)), &t), s = power_of_two(t); /* s = 2^(n-1): 2^n may overflow */
     V e = v_fma(s, m, v_sub(s, half));
     return v_select(v_lt(v_abs(x), v_set(TINY)), x, v_add(e, e));
 }
 
 FNN_INLINE V v_tanh(V x)
 {
-    V s, y = v_abs(x);
-    y = v_min(v_set(TANH_LIMIT), y);
-    V m = expm1_parts(v_add(y, y), T_BIAS, &s);
-    V e = v_fma(s, m, v_sub(s, v_set(1)));
-    return v_copysign(v_div(e, v_add(e, v_set(2))), x);
+    V t, a = v_min(v_set(TANH_LIMIT), v_abs(x));
+    V m = expm1_parts(v_add(a, a), v_set(ROUND_MAGIC + T_BIAS), &t), s = power_of_two(t);
+    V e = v_fma(s, m, v_sub(s, v_set(1))), q = v_div(e, v_add(e, v_set(2)));
+    V half = v_mul(e, v_set(T_C(0.5)));
+    return v_copysign(v_select(v_lt(a, v_set(TANH_SPLIT)), v_fnma(half, q, half), q), x);
 }
 
 FNN_INLINE V v_sigmoid(V x)
 {
-    V one = v_set(1), e = v_exp(v_neg(v_abs(x)));
-    return v_div(v_select(v_lt(x, v_zero()), e, one), v_add(one, e));
+    V one = v_set(1), magic = v_set(ROUND_MAGIC + T_BIAS), t;
+    V y = v_min(v_set(EXP_LIMIT), v_max(v_set(T_C(-40.0)), v_neg(x)));
+    V m = expm1_parts(y, magic, &t);
+    V capped = v_min(v_set(ROUND_MAGIC + T_BIAS + 64), t), s = power_of_two(capped);
+    return v_scale2(v_div(one, v_add(s, v_fma(s, m, one))), v_sub(capped, t));
 }
 
 /* f - f^2/2 + f^3 q(f), plus k ln 2. */
