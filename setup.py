@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 MSVC = sys.platform == "win32"
 ARM = platform.machine().lower() in ("arm64", "aarch64")
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-COMMON = ["/O2", "/std:c11", "/fp:precise"] if MSVC else ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"]
+COMMON = ["/O2", "/std:c11", "/fp:precise"] if MSVC else ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-g0"]
 ISA_FLAGS = {
     "scalar": [],
     "neon": [],
@@ -80,7 +80,7 @@ extensions = [
         [str(path)],
         include_dirs=["csrc", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        extra_compile_args=["/O2"] if MSVC else ["-O2", "-fvisibility=hidden", "-Wno-unused-function"],
+        extra_compile_args=["/O2"] if MSVC else ["-O2", "-fvisibility=hidden", "-g0", "-Wno-unused-function", "-Wno-sign-compare"],
         extra_link_args=["-Wl,-s", "-pthread"] if sys.platform.startswith("linux") else [],
         depends=["csrc/fnn.h", "csrc/kernels.def"],
     )

@@ -119,3 +119,23 @@ def assert_close(actual, expected, terms=1):
         scale = np.maximum(np.abs(expected), np.abs(expected[finite]).max() / 100)
         error = np.abs(actual - expected)[finite] / scale[finite].clip(np.finfo(actual.dtype).tiny)
         assert error.max() <= (4 * np.sqrt(terms) + 4) * np.finfo(actual.dtype).eps, f"relative error {error.max():.3g}"
+
+
+def run_python(code, timeout=120, **environment):
+    """Run code in a fresh interpreter, outside the source folder; returns what it printed. AssertionError with its stderr if it fails."""
+    import os
+    import subprocess
+    import sys
+    import tempfile
+    from pathlib import Path
+
+    import fastnn
+
+    package = str(Path(fastnn.__file__).resolve().parent.parent)
+    with tempfile.TemporaryDirectory() as folder:
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, cwd=folder,
+            env={**os.environ, "PYTHONPATH": package, **environment},
+        )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
