@@ -9,6 +9,8 @@
 #define SQRT_HALF T_C(0x1.6a09e6p-1)
 #define SMALLEST_NORMAL T_C(0x1p-126)
 #define EXP_LIMIT T_C(105.0)
+#define EXP_NORMAL T_C(-0x1.5d589ep+6)
+#define EXP_LARGEST T_C(0x1.62e42ep+6)
 #define EXPM1_LOW T_C(-18.0)
 #define EXPM1_HIGH T_C(89.0)
 #define TANH_LIMIT T_C(9.1)
@@ -25,6 +27,8 @@
 #define SQRT_HALF 0x1.6a09e667f3bcdp-1
 #define SMALLEST_NORMAL 0x1p-1022
 #define EXP_LIMIT 746.0
+#define EXP_NORMAL -0x1.6232bdd7abcd2p+9
+#define EXP_LARGEST 0x1.62e42fefa39efp+9
 #define EXPM1_LOW (-38.0)
 #define EXPM1_HIGH 710.0
 #define TANH_LIMIT 19.1
@@ -45,14 +49,33 @@ FNN_INLINE V poly2(V x, V x2, const T *c, int count)
     return sum;
 }
 
-FNN_INLINE V v_exp(V x)
+/* p 2^k for a normal result, or, where `tiny`, a subnormal one; shift is k << T_MANTISSA, k <= 128 (1024). A product that rounds
+ * to a subnormal number, or to zero, costs Intel processors some 150 cycles, so none is made: the exponent is added in the
+ * integer domain, and adding 2^T_MANTISSA to p 2^(k - least exponent) rounds it to the bits of the subnormal result. */
+FNN_INLINE V scale_small(V p, I shift, M tiny)
 {
-    x = v_min(v_set(EXP_LIMIT), v_max(v_set(-EXP_LIMIT), x));
-    V n = v_sub(v_fma(x, v_set(LOG2E), v_set(ROUND_MAGIC)), v_set(ROUND_MAGIC));
+    V unit = v_set((T)((TI)1 << T_MANTISSA));
+    V s = v_from_bits(i_add(shift, i_shl(i_set(2 * T_BIAS - 1 + T_MANTISSA), T_MANTISSA)));
+    V normal = v_from_bits(i_add(v_bits(p), shift));
+    return v_select(tiny, v_from_bits(i_sub(v_bits(v_fma(p, s, unit)), v_bits(unit))), normal);
+}
+
+/* exp(x) = p 2^n: returns p, and n << T_MANTISSA. */
+FNN_INLINE V exp_parts(V x, I *shift)
+{
+    V magic = v_set(ROUND_MAGIC), t = v_fma(x, v_set(LOG2E), magic), n = v_sub(t, magic);
     V r = v_fnma(n, v_set(LN2_LOW), v_fnma(n, v_set(LN2_HIGH), x));
     V q = poly2(r, v_mul(r, r), exp_q, COUNT(exp_q));
-    V p = v_fma(v_fma(q, r, v_set(1)), r, v_set(1));
-    return v_scale2(p, n);
+    *shift = i_shl(v_bits(t), T_MANTISSA);
+    return v_fma(v_fma(q, r, v_set(1)), r, v_set(1));
+}
+
+FNN_INLINE V v_exp(V x)
+{
+    I shift;
+    V p = exp_parts(v_max(v_set(-EXP_LIMIT), x), &shift);
+    p = scale_small(p, shift, v_lt(x, v_set(EXP_NORMAL)));
+    return v_select(v_le(x, v_set(EXP_LARGEST)), p, v_add(x, v_set((T)INFINITY))); /* overflow, and NaN */
 }
 
 /* x = n ln 2 + r; returns m = expm1(r), and t = n + magic, whose low mantissa bits are those of the integer n + bias. */
@@ -71,10 +94,11 @@ FNN_INLINE V power_of_two(V t) { return v_from_bits(i_shl(v_bits(t), T_MANTISSA)
 FNN_INLINE V v_expm1(V x)
 {
     V t, half = v_set(T_C(0.5));
-    V y = v_min(v_set(EXPM1_HIGH), v_max(v_set(EXPM1_LOW), x));
+    M tiny = v_lt(v_abs(x), v_set(TINY));
+    V y = v_select(tiny, v_zero(), v_min(v_set(EXPM1_HIGH), v_max(v_set(EXPM1_LOW), x)));
     V m = expm1_parts(y, v_set(ROUND_MAGIC + (T_BIAS - 1)), &t), s = power_of_two(t); /* s = 2^(n-1): 2^n may overflow */
     V e = v_fma(s, m, v_sub(s, half));
-    return v_select(v_lt(v_abs(x), v_set(TINY)), x, v_add(e, e));
+    return v_select(tiny, x, v_add(e, e));
 }
 
 FNN_INLINE V v_tanh(V x)
@@ -92,7 +116,8 @@ FNN_INLINE V v_sigmoid(V x)
     V y = v_min(v_set(EXP_LIMIT), v_max(v_set(T_C(-40.0)), v_neg(x)));
     V m = expm1_parts(y, magic, &t);
     V capped = v_min(v_set(ROUND_MAGIC + T_BIAS + 64), t), s = power_of_two(capped);
-    return v_scale2(v_div(one, v_add(s, v_fma(s, m, one))), v_sub(capped, t));
+    V q = v_div(one, v_add(s, v_fma(s, m, one)));
+    return scale_small(q, i_shl(i_sub(v_bits(capped), v_bits(t)), T_MANTISSA), v_lt(x, v_set(EXP_NORMAL)));
 }
 
 /* f - f^2/2 + f^3 q(f), plus k ln 2. */
@@ -114,13 +139,13 @@ FNN_INLINE V log_domain(V x, V result)
 FNN_INLINE V v_log(V x)
 {
     M small = v_lt(x, v_set(SMALLEST_NORMAL));
-    V y = v_select(small, v_mul(x, v_set((T)((TI)1 << T_MANTISSA))), x);
+    V one = v_set(1), y = v_select(small, v_sub(v_or(x, one), one), x); /* a subnormal x times 2^(T_BIAS - 1) */
     I root = v_bits(v_set(SQRT_HALF)), i = i_sub(v_bits(y), root);
     i = i_add(i, i_shl(i_set(T_BIAS), T_MANTISSA));
     V k = v_sub(v_from_int(i_shr(i, T_MANTISSA)),
-                v_select(small, v_set((T)(T_BIAS + T_MANTISSA)), v_set((T)T_BIAS)));
+                v_select(small, v_set((T)(2 * T_BIAS - 1)), v_set((T)T_BIAS)));
     V m = v_from_bits(i_add(i_and(i, i_set(((TI)1 << T_MANTISSA) - 1)), root));
-    return log_domain(x, log_sum(k, v_sub(m, v_set(1))));
+    return log_domain(x, log_sum(k, v_sub(m, one)));
 }
 
 FNN_INLINE V v_log1p(V x)
@@ -138,20 +163,22 @@ FNN_INLINE V v_log1p(V x)
 
 FNN_INLINE V v_softplus(V x)
 {
-    V e = v_exp(v_neg(v_abs(x))), e2 = v_mul(e, e);
+    V small = v_exp(v_neg(v_abs(x))), e = v_max(v_set(TINY), small), e2 = v_mul(e, e);
     V tail = v_fma(poly2(e, e2, softplus_q, COUNT(softplus_q)), e2, e);
-    return v_add(v_max(v_zero(), x), tail);
+    return v_add(v_max(v_zero(), x), v_select(v_lt(small, v_set(TINY)), small, tail));
 }
 
 FNN_INLINE V v_log_sigmoid(V x) { return v_neg(v_softplus(v_neg(x))); }
 
 FNN_INLINE V v_erf(V x)
 {
-    V a = v_abs(x), t = v_mul(a, a);
+    V a = v_abs(x), b = v_max(v_set(TINY), a), t = v_mul(b, b);
     V inner = v_fma(poly2(t, v_mul(t, t), erf_q, COUNT(erf_q)), a, a);
     V c = v_sub(v_min(v_set(ERF_LIMIT), a), v_set(ERF_CENTRE));
-    V outer = v_sub(v_set(1), v_exp(poly2(c, v_mul(c, c), erf_g, COUNT(erf_g))));
-    return v_copysign(v_select(v_lt(a, v_set(ERF_SPLIT)), inner, outer), x);
+    I shift;
+    V p = exp_parts(poly2(c, v_mul(c, c), erf_g, COUNT(erf_g)), &shift);
+    V outer = v_sub(v_set(1), v_from_bits(i_add(v_bits(p), shift)));
+    return v_copysign(v_select(v_ge(a, v_set(ERF_SPLIT)), outer, inner), x); /* NaN is inner */
 }
 
 #undef COUNT
