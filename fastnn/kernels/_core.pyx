@@ -6,7 +6,7 @@ and append, which is the whole mechanism behind captured steps.
 import os
 from operator import index
 
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 
 from fastnn.kernels._fnn cimport *
@@ -16,6 +16,9 @@ from libc.stdlib cimport free, malloc
 cdef extern from "fnn.h" nogil:
     fnn_table fnn_kernels
     size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts)
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() noexcept  # leaves the exception set for `launch` to pass on
 
 cdef extern from *:
     """
@@ -68,7 +71,14 @@ cdef int launch_shares(fnn_kernel kernel, const void *args, size_t size, size_t 
     else:
         with nogil:
             cancelled = fnn_run(kernel, args, parts)
-    return -1 if cancelled else 0  # when cancelled, `poll` has set the exception
+    return interrupted() if cancelled else 0
+
+
+cdef int interrupted() except -1:
+    """Pass on the exception that `poll` found."""
+    if PyErr_Occurred() == NULL:
+        raise KeyboardInterrupt
+    return -1
 
 
 cdef int poll() noexcept with gil:
@@ -117,7 +127,7 @@ cdef class Plan:
         with nogil:
             cancelled = fnn_plan_replay(self.plan)
         if cancelled:
-            raise KeyboardInterrupt
+            interrupted()
 
 
 cdef int keep(object owner) except -1:
