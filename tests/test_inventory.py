@@ -1,0 +1,78 @@
+"""Every kernel and layer has all its places: kernel function, reference, layer, tests, benchmark, type hints."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+import fastnn
+from fastnn import kernels, nn, optim, reference
+from fastnn.kernels import _core
+
+TESTS = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__))
+
+# Kernels that are not a public function's own forward or backward, and the public function that runs each.
+PARTS = {
+    "gemm": "matmul",
+    "sum_rows": "linear_backward",
+    "fma_peak": None,
+    "optimizer_tick": None,
+    "sgd_step": None,
+    "adam_step": None,
+    "rmsprop_step": None,
+    "adagrad_step": None,
+    "gradient_norm_partials": None,
+    "gradient_norm_total": None,
+    "gradient_norm_scale": None,
+    "gradient_clip_value": None,
+}
+
+PUBLIC = [name for name in dir(kernels) if not name.startswith("_") and callable(getattr(kernels, name))]
+
+
+def parameters(function):
+    return [name for name in inspect.signature(function).parameters if name not in ("out", "axis", "accumulate") and not name.startswith("d")]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_kernel_function_has_a_reference_of_the_same_arguments(name):
+    assert hasattr(reference, name), f"fastnn.reference.{name} is missing"
+    taken = parameters(getattr(kernels, name))
+    missing = [p for p in parameters(getattr(reference, name)) if p not in taken and p not in ("alpha", "beta", "c")]
+    assert not missing, f"fastnn.kernels.{name} does not take {missing}"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_kernel_function_is_documented_hinted_and_tested(name):
+    assert getattr(kernels, name).__doc__, f"fastnn.kernels.{name} has no docstring"
+    module = getattr(kernels, name).__module__.rsplit(".", 1)[-1]
+    stub = (Path(kernels.__file__).parent / f"{module}.pyi").read_text()
+    assert f"def {name}(" in stub, f"{module}.pyi does not declare {name}"
+    assert name in TESTS or name.removesuffix("_backward") in TESTS, f"no test mentions {name}"
+
+
+@pytest.mark.parametrize("name", _core.kernel_names())
+def test_kernel_is_reached_by_a_public_function(name):
+    if name in PARTS:
+        function = PARTS[name]
+        assert function is None or hasattr(kernels, function)
+        return
+    base = name.removesuffix("_forward")
+    assert hasattr(kernels, base), f"kernel {name}: fastnn.kernels.{base} is missing"
+
+
+@pytest.mark.parametrize("module", [nn, optim], ids=["nn", "optim"])
+def test_class_is_documented_and_tested(module):
+    for name, member in vars(module).items():
+        if inspect.isclass(member):
+            assert member.__doc__, f"{member} has no docstring"
+            assert name in TESTS, f"no test mentions {name}"
+
+
+def test_version_is_that_of_the_distribution():
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        assert fastnn.__version__ == version("fastnn")
+    except PackageNotFoundError:
+        pytest.skip("fastnn is not installed")
