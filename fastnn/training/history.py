@@ -92,6 +92,10 @@ class History:
         history._columns = {name: [None if v is None else float(v) for v in column] for name, column in columns.items()}
         return history
 
+    def replace(self, other: History) -> None:
+        """Become a copy of another history."""
+        self._columns, self.epochs = other.to_dict(), other.epochs
+
     def to_json(self) -> str:
         """Return the history as JSON; NaN and infinity are written as Python's json module does."""
         return json.dumps(self.to_dict())

@@ -1,0 +1,76 @@
+"""Models described by plain data: a list of [layer, arguments], as it is kept in a model's file.
+
+    [["Linear", {"in_features": 64, "out_features": 256}], ["ReLU", {}], ["Linear", {"in_features": 256, "out_features": 10}]]
+
+Only layers of the list below can be named, and arguments are numbers, strings, booleans, None or lists of these: reading a model never runs
+code from its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastnn import nn
+from fastnn.random import Rng, default_rng
+
+Architecture = list[list[Any]]  # of [layer, {argument: value}]
+
+ACTIVATIONS = (
+    "ReLU", "LeakyReLU", "ReLU6", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh", "Hardshrink",
+    "Softshrink", "Tanhshrink", "Sigmoid", "LogSigmoid", "Tanh", "Softplus", "Softsign",
+)  # fmt: skip
+LAYERS = ACTIVATIONS + (
+    "Linear", "Identity", "Flatten", "Unflatten", "Dropout", "LayerNorm", "RMSNorm", "BatchNorm1d", "PReLU", "Threshold", "Softmax",
+    "Softmin", "LogSoftmax", "GLU",
+)  # fmt: skip
+_WITH_PARAMETERS = ("Linear", "LayerNorm", "RMSNorm", "BatchNorm1d", "PReLU")
+
+
+def activation_name(name: str) -> str:
+    """The class's name of an activation given in any case ("relu" → "ReLU"); ValueError for one that does not exist."""
+    for known in ACTIVATIONS:
+        if known.lower() == name.lower() and hasattr(nn, known):
+            return known
+    raise ValueError(f"activation must be one of {', '.join(a.lower() for a in ACTIVATIONS if hasattr(nn, a))}, got {name!r}")
+
+
+def feed_forward(inputs: int, hidden: Sequence[int], outputs: int, activation: str = "relu", dropout: float = 0.0) -> Architecture:
+    """A chain of Linear layers with an activation, and dropout where it is not 0, after each but the last."""
+    layers: Architecture = []
+    for size in hidden:
+        layers += [["Linear", {"in_features": inputs, "out_features": size}], [activation_name(activation), {}]]
+        if dropout:
+            layers.append(["Dropout", {"p": dropout}])
+        inputs = size
+    return [*layers, ["Linear", {"in_features": inputs, "out_features": outputs}]]
+
+
+def build(architecture: Any, dtype: DTypeLike = np.float32, rng: Rng = None) -> nn.Sequential:
+    """A Sequential of the layers that `architecture` lists. ValueError, naming the layer, if it is not such a list."""
+    if not isinstance(architecture, list):
+        raise ValueError(f"an architecture must be a list of [layer, arguments], got {type(architecture).__name__}")
+    generator, layers = default_rng(rng), []
+    for i, entry in enumerate(architecture):
+        if not (isinstance(entry, (list, tuple)) and len(entry) == 2 and isinstance(entry[0], str) and isinstance(entry[1], dict)):
+            raise ValueError(f"layer {i} of an architecture must be [name, arguments], got {entry!r}")
+        name, arguments = entry
+        if name not in LAYERS or not hasattr(nn, name):
+            raise ValueError(f"layer {i} must be one of {', '.join(layer for layer in LAYERS if hasattr(nn, layer))}, got {name!r}")
+        if not all(_is_plain(value) for value in arguments.values()):
+            raise ValueError(f"layer {i}, {name}, must have plain arguments, got {arguments!r}")
+        extra: dict[str, Any] = {"dtype": dtype} if name in _WITH_PARAMETERS else {}
+        if name == "Linear":
+            extra["rng"] = generator
+        try:
+            layers.append(getattr(nn, name)(**arguments, **extra))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"layer {i}, {name}, cannot be built from {arguments}: {error}") from error
+    return nn.Sequential(*layers)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str)) or isinstance(value, list) and all(map(_is_plain, value))
