@@ -44,7 +44,8 @@ def write_table_pxd() -> None:
     lines.append("    ctypedef struct fnn_table:")
     names = re.findall(r"FNN_KERNEL\((\w+),", text)
     lines += [f"        fnn_kernel {name}[2]" for name in names]
-    lines += ["", f"# {len(names)} kernels", f"cdef inline tuple kernel_names():", f"    return {tuple(names)!r}", ""]
+    lines += ["", f"# {len(names)} kernels", f"cdef inline tuple kernel_names():", f"    return {tuple(names)!r}",
+              "cdef inline str build_flags():", f"    return {' '.join(COMMON)!r}", ""]
     target, content = KERNELS / "_table.pxd", "\n".join(lines)
     if not target.exists() or target.read_text() != content:
         target.write_text(content)

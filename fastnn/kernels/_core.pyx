@@ -10,7 +10,7 @@ from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 
 from fastnn.kernels._fnn cimport *
-from fastnn.kernels._table cimport fnn_gemm_args, fnn_table, kernel_names as table_kernel_names
+from fastnn.kernels._table cimport fnn_gemm_args, fnn_table, build_flags, kernel_names as table_kernel_names
 from libc.stdlib cimport free, malloc
 
 cdef extern from "fnn.h" nogil:
@@ -29,7 +29,20 @@ cdef extern from *:
     #endif
     static FNN_THREAD_LOCAL PyObject *fnn_recording; /* the plan that records this thread's launches, or NULL */
     static FNN_THREAD_LOCAL int fnn_shielded;        /* nonzero while a launch on this thread must run to its end */
+
+    #if defined(__clang__)
+    #define FNN_COMPILER "clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define FNN_COMPILER "gcc " __VERSION__
+    #elif defined(_MSC_FULL_VER)
+    #define FNN_TEXT2(x) #x
+    #define FNN_TEXT(x) FNN_TEXT2(x)
+    #define FNN_COMPILER "MSVC " FNN_TEXT(_MSC_FULL_VER)
+    #else
+    #define FNN_COMPILER "unknown"
+    #endif
     """
+    const char *FNN_COMPILER
     PyObject *fnn_recording
     int fnn_shielded
 
@@ -203,6 +216,11 @@ def usable_instruction_sets():
 def kernel_names():
     """The names of all kernels, as kernels.def lists them."""
     return table_kernel_names()
+
+
+def build_info():
+    """What built this: {"compiler": name and version, "flags": those of the C sources without an instruction set's own}."""
+    return {"compiler": FNN_COMPILER.decode().strip(), "flags": build_flags()}
 
 
 cdef Py_ssize_t checked_threads(object value, str name) except -1:
