@@ -4,8 +4,8 @@ Every function takes x of any shape, float32 or float64, and returns an array of
 what the forward took (tanh and sigmoid: dy and the forward's output y, which is all that their derivatives need).
 
 At a kink the derivative is PyTorch's choice, stated with each function. NaN goes in and comes out. Formulas are written so that no
-exponential of a positive number is taken where it could overflow. Functions that are written as x times a factor give NaN
-where x is -inf and the factor is 0 (GELU, SiLU, Mish), as PyTorch does.
+exponential of a positive number is taken where it could overflow. At ±inf functions and derivatives have their limits (PyTorch's GELU, SiLU,
+Mish, hardswish and softsign give NaN at some of them): where x meets a factor that falls to 0, it is limited to +-LARGE, where that factor is 0 already.
 """
 
 # NumPy's stubs type the arithmetic of arrays of any dtype as Any.
@@ -23,6 +23,8 @@ from .array import Array
 # Klambauer et al., Self-Normalizing Neural Networks, 2017, equation 14.
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
+
+LARGE = 1000.0
 
 
 # ---- piecewise linear -----------------------------------------------------------------------------------------------------------
@@ -105,7 +107,7 @@ def hardsigmoid_backward(dy: Array, x: Array) -> Array:
 
 def hardswish(x: Array) -> Array:
     """x hardsigmoid(x). Source: Howard et al., Searching for MobileNetV3, 2019."""
-    return x * hardtanh(x + 3, 0.0, 6.0) / 6
+    return np.maximum(x, -3) * (hardtanh(x + 3, 0.0, 6.0) / 6)
 
 
 def hardswish_backward(dy: Array, x: Array) -> Array:
@@ -203,7 +205,8 @@ def softplus_backward(dy: Array, x: Array, beta: float = 1.0, threshold: float =
 
 @np.errstate(invalid="ignore")
 def softsign(x: Array) -> Array:
-    """x / (1 + |x|)."""
+    """x / (1 + |x|), which is 1 for large x."""
+    x = np.clip(x, -1e30, 1e30)
     return x / (1 + np.abs(x))
 
 
@@ -212,28 +215,26 @@ def softsign_backward(dy: Array, x: Array) -> Array:
     return dy / (1 + np.abs(x)) ** 2
 
 
-@np.errstate(invalid="ignore")
 def silu(x: Array) -> Array:
     """x sigmoid(x)."""
-    return x * sigmoid(x)
+    return np.maximum(x, -LARGE) * sigmoid(x)
 
 
-@np.errstate(invalid="ignore")
 def silu_backward(dy: Array, x: Array) -> Array:
     """f'(x) = s (1 + x (1 - s)) with s = sigmoid(x)."""
+    x = np.clip(x, -LARGE, LARGE)
     s = sigmoid(x)
     return dy * s * (1 + x * (1 - s))
 
 
-@np.errstate(invalid="ignore")
 def mish(x: Array) -> Array:
     """x tanh(softplus(x)). Source: Misra, Mish, 2019."""
-    return x * np.tanh(softplus(x))
+    return np.maximum(x, -LARGE) * np.tanh(softplus(x))
 
 
-@np.errstate(invalid="ignore")
 def mish_backward(dy: Array, x: Array) -> Array:
     """f'(x) = t + x (1 - t^2) sigmoid(x) with t = tanh(softplus(x))."""
+    x = np.clip(x, -LARGE, LARGE)
     t = np.tanh(softplus(x))
     return dy * (t + x * (1 - t * t) * sigmoid(x))
 
@@ -298,7 +299,6 @@ def _erfc(x: Array) -> Any:
     return erfc(x)
 
 
-@np.errstate(invalid="ignore")
 def gelu(x: Array, approximate: str = "none") -> Array:
     """x Phi(x), Phi being the normal distribution function: x erfc(-x / sqrt 2) / 2.
 
@@ -307,14 +307,14 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     Source: Hendrycks and Gimpel, Gaussian Error Linear Units, 2016.
     """
     if approximate == "tanh":
-        return x * sigmoid(2 * _gelu_tanh_argument(x))
+        return np.maximum(x, -LARGE) * sigmoid(2 * _gelu_tanh_argument(x))
     _require_none(approximate)
-    return 0.5 * x * _erfc(-math.sqrt(0.5) * x)
+    return 0.5 * np.maximum(x, -LARGE) * _erfc(-math.sqrt(0.5) * x)
 
 
-@np.errstate(invalid="ignore", over="ignore")
 def gelu_backward(dy: Array, x: Array, approximate: str = "none") -> Array:
     """f'(x) = Phi(x) + x phi(x), phi being the normal density; "tanh": s + 2 x s (1 - s) u'(x) with s = sigmoid(2 u)."""
+    x = np.clip(x, -LARGE, LARGE)
     if approximate == "tanh":
         s = sigmoid(2 * _gelu_tanh_argument(x))
         du = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
