@@ -21,9 +21,13 @@
 #include "../vec/vmath.h"
 #include "../ops/map.h"
 #include "../ops/activation.h"
+#include "../ops/activation_gelu.h"
+#include "../ops/activation_piecewise.h"
 #include "../ops/sum_rows.h"
 #include "../ops/optimizer.h"
 #include "../ops/clip.h"
+#include "../ops/prelu.h"
+#include "../ops/glu.h"
 #include "../gemm/gemm.h"
 
 void FNN_NAME(fill)(fnn_table *table);
