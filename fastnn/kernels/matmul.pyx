@@ -7,8 +7,8 @@ cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from fastnn.kernels._arrays cimport deliver, dtype_index, new, real, same_dtype, strided, target
 from fastnn.kernels._core cimport Scratch, borrow, gemm_scratch, give_back, keep, kernels, launch, launch_shares, shares
-from fastnn.kernels._fnn cimport fnn_kernel
 from fastnn.kernels._table cimport fnn_gemm_args, fnn_sum_rows_args
+from fastnn.kernels.activation cimport Map, activation_map
 
 import numpy as np
 
@@ -132,17 +132,6 @@ cdef cnp.ndarray product_target(object out, tuple shape, cnp.ndarray a, cnp.ndar
 
 # --- linear ---
 
-cdef fnn_kernel activation_kernel(object name, int dtype) except? NULL:
-    """The map kernel of an activation without parameters, by its name; NULL for None."""
-    if name is None:
-        return NULL
-    if name == "relu":
-        return kernels.relu_forward[dtype]
-    if name == "tanh":
-        return kernels.tanh_forward[dtype]
-    raise ValueError(f"activation must be None, 'relu' or 'tanh', got {name!r}")
-
-
 cdef int check_weight(cnp.ndarray x, cnp.ndarray weight) except -1:
     same_dtype(x, "x", weight, "weight")
     if cnp.PyArray_NDIM(weight) != 2:
@@ -156,10 +145,12 @@ def linear(x, weight, bias=None, activation=None, out=None):
     """activation(x weightᵀ + bias).
 
     x: (…, in); weight: (out, in), in any memory order, fastest where weight.T is C-ordered; bias: (out,) or None; activation: None
-    or the name of an element-wise one. Returns (…, out). Raises ValueError or TypeError where shapes or dtypes do not fit.
+    or the name of an element-wise one, which then has its default parameters. Returns (…, out). Raises ValueError or TypeError where
+    shapes or dtypes do not fit.
     """
     cdef cnp.ndarray a = real(x, "x"), w = strided(weight, "weight"), b, y
     cdef fnn_gemm_args args
+    cdef Map map
     cdef cnp.npy_intp shape[64]
     cdef int i, ndim = cnp.PyArray_NDIM(a), dtype = dtype_index(a)
     check_weight(a, w)
@@ -174,7 +165,9 @@ def linear(x, weight, bias=None, activation=None, out=None):
         if cnp.PyArray_NDIM(b) != 1 or cnp.PyArray_DIM(b, 0) != cnp.PyArray_DIM(w, 0):
             raise ValueError(f"bias must have shape ({w.shape[0]},), got {np.shape(b)}")
         args.bias, args.bias_col = cnp.PyArray_DATA(b), 1
-    args.activation = activation_kernel(activation, dtype)
+    if activation is not None:
+        map = activation_map(activation, dtype)
+        args.activation, args.p, args.q = map.kernel, map.p, map.q
     multiply(&args, dtype)
     return deliver(y, out)
 

@@ -1,8 +1,29 @@
 """Layers, containers and losses."""
 
 from fastnn.nn import init as init
+from fastnn.nn.activation import CELU as CELU
+from fastnn.nn.activation import ELU as ELU
+from fastnn.nn.activation import GELU as GELU
+from fastnn.nn.activation import GLU as GLU
+from fastnn.nn.activation import Hardshrink as Hardshrink
+from fastnn.nn.activation import Hardsigmoid as Hardsigmoid
+from fastnn.nn.activation import Hardswish as Hardswish
+from fastnn.nn.activation import Hardtanh as Hardtanh
+from fastnn.nn.activation import LeakyReLU as LeakyReLU
+from fastnn.nn.activation import LogSigmoid as LogSigmoid
+from fastnn.nn.activation import Mish as Mish
+from fastnn.nn.activation import PReLU as PReLU
 from fastnn.nn.activation import ReLU as ReLU
+from fastnn.nn.activation import ReLU6 as ReLU6
+from fastnn.nn.activation import SELU as SELU
+from fastnn.nn.activation import SiLU as SiLU
+from fastnn.nn.activation import Sigmoid as Sigmoid
+from fastnn.nn.activation import Softplus as Softplus
+from fastnn.nn.activation import Softshrink as Softshrink
+from fastnn.nn.activation import Softsign as Softsign
 from fastnn.nn.activation import Tanh as Tanh
+from fastnn.nn.activation import Tanhshrink as Tanhshrink
+from fastnn.nn.activation import Threshold as Threshold
 from fastnn.nn.containers import Sequential as Sequential
 from fastnn.nn.linear import Linear as Linear
 from fastnn.nn.module import BufferField as BufferField

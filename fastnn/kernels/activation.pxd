@@ -1,0 +1,9 @@
+"""Activations by name, for kernels that apply one to their result."""
+from fastnn.kernels._fnn cimport fnn_kernel
+
+cdef struct Map:
+    fnn_kernel kernel
+    double p, q
+
+# The kernel and the default parameters of the activation `name`; ValueError lists the names.
+cdef Map activation_map(object name, int dtype) except *
