@@ -9,6 +9,7 @@ from helpers import LAYOUTS, SIZES, assert_close, assert_same_bits, special_valu
 
 from fastnn import kernels, nn, reference
 from fastnn.gradcheck import gradcheck
+from fastnn.reference.activation import SELU_ALPHA, SELU_SCALE
 
 # Case: the function, its arguments, its layer, and whether backward takes forward's output instead of its input.
 CASES = {
@@ -42,6 +43,8 @@ CASES = {
     "gelu": ("gelu", {}, nn.GELU, False),
     "gelu tanh": ("gelu", {"approximate": "tanh"}, nn.GELU, False),
 }
+# Roundings in a derivative. In float64 the reference rounds as well: what its 1 - y² and s (1 - s) lose near 1 is allowed here.
+TERMS = {np.float32: 4, np.float64: 400}
 # Where the derivative jumps.
 KINKS = [-6.0, -3.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 6.0, 20.0]
 
@@ -65,7 +68,7 @@ def test_matches_reference(case, n, dtype, rng):
     assert y.dtype == dtype
     assert_close(y, exact_forward(x.astype(np.float64)))
     saved = saved_by(case, x, y)
-    assert_close(backward(dy, saved), exact_backward(dy.astype(np.float64), saved.astype(np.float64)), terms=4)
+    assert_close(backward(dy, saved), exact_backward(dy.astype(np.float64), saved.astype(np.float64)), terms=TERMS[dtype])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -77,7 +80,7 @@ def test_special_values_match_reference(case, dtype):
         assert_close(y, exact_forward(x.astype(np.float64)).astype(dtype))
         saved = saved_by(case, x, y)
         expected = exact_backward(np.ones(x.size), saved.astype(np.float64)).astype(dtype)
-        assert_close(backward(np.ones_like(x), saved), expected, terms=4)
+        assert_close(backward(np.ones_like(x), saved), expected, terms=TERMS[dtype])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -151,8 +154,8 @@ ACCURATE = {
     "silu": (lambda x: x / (1 + mpmath.exp(-x)), 3),
     "mish": (lambda x: x * mpmath.tanh(mpmath.log1p(mpmath.exp(x))), 4),
     "elu": (lambda x: x if x > 0 else mpmath.expm1(x), 2),
-    "selu": (lambda x: mpmath.mpf(reference.SELU_SCALE) * (x if x > 0 else mpmath.mpf(reference.SELU_ALPHA) * mpmath.expm1(x)), 3),
-    "gelu": (lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2, 4),
+    "selu": (lambda x: mpmath.mpf(SELU_SCALE) * (x if x > 0 else mpmath.mpf(SELU_ALPHA) * mpmath.expm1(x)), 3),
+    "gelu": (lambda x: x * mpmath.erfc(-x / mpmath.sqrt(2)) / 2, 6),
 }
 
 

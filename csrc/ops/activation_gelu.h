@@ -5,7 +5,7 @@
  * amplify that error by a²/2. Then
  *     gelu(x)  = max(x, 0) - a E R
  *     gelu'(x) = g for x < 0, else 1 - g, with g = E (R - a / sqrt(2 pi)),
- * none of which cancels but in g's zero: gelu is within 4 ULP down to where it becomes subnormal, gelu' within a few ULP of 1. From a
+ * none of which cancels but in g's zero: gelu is within 6 ULP down to where it becomes subnormal, gelu' within a few ULP of 1. From a
  * = TAIL_LIMIT on E is 0; a is limited to it, so that ±inf give the limits 0, x and 1. */
 
 /* E and R for 0 <= a <= TAIL_LIMIT. */
