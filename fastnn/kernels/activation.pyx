@@ -20,14 +20,18 @@ cdef double SELU_SCALE = 1.0507009873554804934193349852946
 cdef double SELU_ALPHA_SCALE = 1.6732632423543772848170429916717 * SELU_SCALE
 
 
+# How many times longer than a float a double takes: half the lanes and longer polynomials.
+cdef double DOUBLE_COST = 3
+
+
 cdef object forward(const fnn_kernel *kernel, object x, object out, double p, double q, double cycles):
-    """Launch a map kernel that takes so many cycles an element."""
+    """Launch a map kernel that takes so many cycles a float."""
     cdef cnp.ndarray a = real(x, "x")
     cdef cnp.ndarray y = target(out, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a), a, None, True)
     cdef fnn_map_args args
     args.y, args.x, args.n = cnp.PyArray_DATA(y), cnp.PyArray_DATA(a), cnp.PyArray_SIZE(a)
     args.p, args.q = p, q
-    launch(kernel[dtype_index(a)], &args, sizeof(args), args.n * cycles)
+    launch(kernel[dtype_index(a)], &args, sizeof(args), args.n * cycles * (1 if dtype_index(a) == 0 else DOUBLE_COST))
     return deliver(y, out)
 
 
@@ -41,7 +45,7 @@ cdef object backward(const fnn_kernel *kernel, object dy, object x, object out, 
     cdef fnn_map_backward_args args
     args.dx, args.dy, args.x, args.n = cnp.PyArray_DATA(dx), cnp.PyArray_DATA(g), cnp.PyArray_DATA(a), cnp.PyArray_SIZE(a)
     args.p, args.q = p, q
-    launch(kernel[dtype_index(a)], &args, sizeof(args), args.n * cycles)
+    launch(kernel[dtype_index(a)], &args, sizeof(args), args.n * cycles * (1 if dtype_index(a) == 0 else DOUBLE_COST))
     return deliver(dx, out)
 
 
@@ -281,15 +285,15 @@ cdef int not_zero(double alpha) except -1:
 def gelu(x, approximate="none", out=None):
     """x Phi(x), Phi being the normal distribution function; approximate="tanh": x (1 + tanh(sqrt(2/pi) (x + 0.044715 x³))) / 2."""
     if is_tanh(approximate):
-        return forward(kernels.gelu_tanh_forward, x, out, 0, 0, 1.5)
-    return forward(kernels.gelu_forward, x, out, 0, 0, 2)
+        return forward(kernels.gelu_tanh_forward, x, out, 0, 0, 3)
+    return forward(kernels.gelu_forward, x, out, 0, 0, 4)
 
 
 def gelu_backward(dy, x, approximate="none", out=None):
     """dy (Phi(x) + x phi(x)), phi being the normal density; approximate="tanh": dy times the derivative of that form."""
     if is_tanh(approximate):
-        return backward(kernels.gelu_tanh_backward, dy, x, out, 0, 0, 2)
-    return backward(kernels.gelu_backward, dy, x, out, 0, 0, 2)
+        return backward(kernels.gelu_tanh_backward, dy, x, out, 0, 0, 3)
+    return backward(kernels.gelu_backward, dy, x, out, 0, 0, 4)
 
 
 cdef bint is_tanh(object approximate) except -1:
