@@ -1,6 +1,6 @@
 from typing import Any
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 def matmul(a: ArrayLike, b: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
 def linear(
@@ -17,3 +17,4 @@ def linear_backward(
     input_gradient: bool = True,
     bias_gradient: bool = True,
 ) -> tuple[NDArray[Any] | None, NDArray[Any], NDArray[Any] | None]: ...
+def fma_peak(iterations: int, dtype: DTypeLike) -> float: ...

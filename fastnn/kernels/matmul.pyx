@@ -7,10 +7,12 @@ cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from fastnn.kernels._arrays cimport deliver, dtype_index, new, real, same_dtype, strided, target
 from fastnn.kernels._core cimport Scratch, borrow, gemm_scratch, give_back, keep, kernels, launch, launch_shares, shares
-from fastnn.kernels._table cimport fnn_gemm_args, fnn_sum_rows_args
+from fastnn.kernels._table cimport fnn_gemm_args, fnn_peak_args, fnn_sum_rows_args
 from fastnn.kernels.activation cimport Map, activation_map
 
 import numpy as np
+
+from fastnn.kernels._core import instruction_set
 
 cnp.import_array()
 
@@ -244,3 +246,19 @@ cdef int sum_rows(Matrix x, cnp.ndarray y, int dtype, bint accumulate) except -1
     args.y, args.x, args.rows, args.cols = cnp.PyArray_DATA(y), x.data, x.rows, x.cols
     args.accumulate = accumulate
     return launch(kernels.sum_rows[dtype], &args, sizeof(args), 200 + 0.3 * x.rows * x.cols)
+
+
+# --- the measure of a product's speed ---
+
+def fma_peak(iterations, dtype):
+    """Run so many iterations of independent multiply-adds on one thread, for benchmarks; returns the floating-point operations done.
+
+    dtype: float32 or float64. See csrc/gemm/peak.h; the caller takes the time.
+    """
+    cdef cnp.ndarray out = np.empty(16, dtype)
+    cdef int index = dtype_index(real(out, "dtype"))
+    cdef fnn_peak_args args
+    args.out, args.n = cnp.PyArray_DATA(out), iterations
+    launch_shares(kernels.fma_peak[index], &args, sizeof(args), 1, 12.0 * args.n, True)
+    width = {"scalar": out.itemsize, "avx2": 32, "avx512": 64, "neon": 16}[instruction_set()]
+    return 24.0 * (width // out.itemsize) * args.n

@@ -1,0 +1,7 @@
+"""Matrix products against the multiply-add peak and numpy.matmul."""
+
+AREAS = ("peak", "matmul")
+
+
+def test_matmul(benchmark, call):
+    benchmark(call)

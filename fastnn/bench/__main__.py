@@ -1,0 +1,7 @@
+"""`python -m fastnn.bench`: the same as `fastnn bench`."""
+
+import sys
+
+from fastnn.bench import main
+
+sys.exit(main())

@@ -1,0 +1,19 @@
+"""All cases, area by area."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from fastnn.bench import products
+from fastnn.bench.harness import Case
+
+AREAS: dict[str, Callable[[], Iterator[Case]]] = {
+    "peak": products.peak_cases,
+    "matmul": products.numpy_cases,
+}
+
+
+def all_cases(areas: tuple[str, ...] = tuple(AREAS)) -> Iterator[Case]:
+    """The cases of these areas."""
+    for area in areas:
+        yield from AREAS[area]()
