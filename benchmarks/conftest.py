@@ -10,6 +10,8 @@ from fastnn.bench.cases import all_cases
 
 
 def pytest_generate_tests(metafunc):
+    if "call" not in metafunc.fixturenames:
+        return
     cases = [case for case in all_cases(metafunc.module.AREAS) if case.quick]
     metafunc.parametrize(("case", "side"), [pytest.param(case, side, id=f"{case} {side}") for case in cases for side in ("fastnn", "peer")])
 
