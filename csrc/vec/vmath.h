@@ -189,7 +189,7 @@ FNN_INLINE V v_softplus(V x)
 /* log(sigmoid(x)) = -softplus(-x). */
 FNN_INLINE V v_log_sigmoid(V x) { return v_neg(v_softplus(v_neg(x))); }
 
-/* erf(x): |x| + |x| q(x^2) below ERF_SPLIT, 1 - exp(g(|x|)) with g = log(erfc) from there: 1.6 / 1.4 ULP. Odd; -0: -0; +-1 beyond
+/* erf(x): |x| + |x| q(x^2) below ERF_SPLIT, 1 - exp(g(|x|)) with g = log(erfc) from there: 1.76 / 1.4 ULP. Odd; -0: -0; +-1 beyond
  * ERF_LIMIT. */
 FNN_INLINE V v_erf(V x)
 {
