@@ -1,4 +1,10 @@
-/* vmath.h — exp, expm1, log, log1p, tanh, sigmoid, erf, softplus and log-sigmoid on the vector words, for both dtypes. */
+/* vmath.h — exp, expm1, log, log1p, tanh, sigmoid, erf, softplus and log-sigmoid on the vector words, for both dtypes.
+ *
+ * Straight-line code without tables or branches: the same operations, and so the same bits, on every instruction set. NaN gives NaN.
+ * The polynomials are minimax fits by tools/fit_vmath.py. tests/c/test_vmath.c measures the errors; those quoted below are the
+ * largest in ULP, float / double: float over every number with 2^-27 <= |x| < 2^7 and a grid over the others, double over a
+ * million samples. None leaves its mathematical range.
+ */
 #include "vmath_coefficients.h"
 
 #ifdef FNN_DTYPE_IS_F32
@@ -70,6 +76,8 @@ FNN_INLINE V exp_parts(V x, I *shift)
     return v_fma(v_fma(q, r, v_set(1)), r, v_set(1));
 }
 
+/* exp(x): 0.92 / 0.86 ULP, subnormal results included. The rounding of r and of the last sum dominate. 0 from -104 (-746) down,
+ * infinity above the logarithm of the largest number. */
 FNN_INLINE V v_exp(V x)
 {
     I shift;
@@ -91,6 +99,7 @@ FNN_INLINE V expm1_parts(V x, V magic, V *t)
 /* 2^n of the t above when bias is T_BIAS and 2^n is a normal number. */
 FNN_INLINE V power_of_two(V t) { return v_from_bits(i_shl(v_bits(t), T_MANTISSA)); }
 
+/* expm1(x) = 2^n expm1(r) + (2^n - 1): 1.46 / 1.6 ULP; the sum for n = 1 dominates. Tiny and -0: x. -infinity: -1. */
 FNN_INLINE V v_expm1(V x)
 {
     V t, half = v_set(T_C(0.5));
@@ -101,6 +110,8 @@ FNN_INLINE V v_expm1(V x)
     return v_select(tiny, x, v_add(e, e));
 }
 
+/* tanh(x) = e / (e + 2) with e = expm1(2|x|): 1.79 / 1.7 ULP; e + 2 and the quotient dominate. Below TANH_SPLIT the same as
+ * e/2 - e/2 e/(e + 2), which the quotient's error enters only in proportion to e. Odd; -0: -0; +-1 beyond TANH_LIMIT. */
 FNN_INLINE V v_tanh(V x)
 {
     V t, a = v_min(v_set(TANH_LIMIT), v_abs(x));
@@ -110,6 +121,9 @@ FNN_INLINE V v_tanh(V x)
     return v_copysign(v_select(v_lt(a, v_set(TANH_SPLIT)), v_fnma(half, q, half), q), x);
 }
 
+/* sigmoid(x) = 1 / (1 + exp(-x)): 2.00 / 1.99 ULP, subnormal results included; the two sums of the denominator dominate, just
+ * below x = 0. exp(-x) = 2^n (1 + m) enters unrounded, n is capped at 64, where the 1 no longer counts, and the rest of the power is
+ * applied to the quotient. */
 FNN_INLINE V v_sigmoid(V x)
 {
     V one = v_set(1), magic = v_set(ROUND_MAGIC + T_BIAS), t;
@@ -120,7 +134,7 @@ FNN_INLINE V v_sigmoid(V x)
     return scale_small(q, i_shl(i_sub(v_bits(capped), v_bits(t)), T_MANTISSA), v_lt(x, v_set(EXP_NORMAL)));
 }
 
-/* f - f^2/2 + f^3 q(f), plus k ln 2. */
+/* log(2^k (1 + f)) = k ln 2 + f - f^2/2 + f^3 q(f), for sqrt(1/2) <= 1 + f < sqrt(2). */
 FNN_INLINE V log_sum(V k, V f)
 {
     V f2 = v_mul(f, f), q = poly2(f, f2, log1p_q, COUNT(log1p_q));
@@ -136,6 +150,7 @@ FNN_INLINE V log_domain(V x, V result)
     return v_select(v_gt(x, v_zero()), v_select(v_lt(x, infinity), result, x), outside);
 }
 
+/* log(x): 0.90 / 0.80 ULP; the last two sums dominate. Subnormal x are scaled without a product. */
 FNN_INLINE V v_log(V x)
 {
     M small = v_lt(x, v_set(SMALLEST_NORMAL));
@@ -148,6 +163,7 @@ FNN_INLINE V v_log(V x)
     return log_domain(x, log_sum(k, v_sub(m, one)));
 }
 
+/* log1p(x), as log(2^k (1 + f)) with f = x / 2^k + (1 / 2^k - 1) rounded once: 1.50 / 1.1 ULP. Tiny and -0: x. -1: -infinity. */
 FNN_INLINE V v_log1p(V x)
 {
     V one = v_set(1), u = v_add(x, one);
@@ -161,6 +177,8 @@ FNN_INLINE V v_log1p(V x)
     return v_select(v_lt(v_abs(x), v_set(TINY)), x, log_domain(u, log_sum(k, f)));
 }
 
+/* softplus(x) = max(x, 0) + log1p(e) with e = exp(-|x|), log1p(e) = e + e^2 q(e): 1.90 / 1.9 ULP; the error of e and two sums
+ * dominate. Below TINY, where e^2 might be subnormal, log1p(e) = e. */
 FNN_INLINE V v_softplus(V x)
 {
     V small = v_exp(v_neg(v_abs(x))), e = v_max(v_set(TINY), small), e2 = v_mul(e, e);
@@ -168,8 +186,11 @@ FNN_INLINE V v_softplus(V x)
     return v_add(v_max(v_zero(), x), v_select(v_lt(small, v_set(TINY)), small, tail));
 }
 
+/* log(sigmoid(x)) = -softplus(-x). */
 FNN_INLINE V v_log_sigmoid(V x) { return v_neg(v_softplus(v_neg(x))); }
 
+/* erf(x): |x| + |x| q(x^2) below ERF_SPLIT, 1 - exp(g(|x|)) with g = log(erfc) from there: 1.76 / 1.4 ULP. Odd; -0: -0; +-1 beyond
+ * ERF_LIMIT. */
 FNN_INLINE V v_erf(V x)
 {
     V a = v_abs(x), b = v_max(v_set(TINY), a), t = v_mul(b, b);
@@ -182,3 +203,20 @@ FNN_INLINE V v_erf(V x)
 }
 
 #undef COUNT
+#undef LOG2E
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef ROUND_MAGIC
+#undef SQRT_HALF
+#undef SMALLEST_NORMAL
+#undef EXP_LIMIT
+#undef EXP_NORMAL
+#undef EXP_LARGEST
+#undef EXPM1_LOW
+#undef EXPM1_HIGH
+#undef TANH_LIMIT
+#undef TANH_SPLIT
+#undef TINY
+#undef ERF_SPLIT
+#undef ERF_LIMIT
+#undef ERF_CENTRE

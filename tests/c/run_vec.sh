@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build test_vec.c for every instruction set and dtype that this machine can compile and run, and compare their checksums.
+# Build test_vec.c (or test_$TEST.c) for every instruction set and dtype that this machine can compile and run, and compare their checksums.
 # ARM needs aarch64-linux-gnu-gcc and qemu-aarch64, and is left out without them. CC and CFLAGS are honoured.
 set -eu
 cd "$(dirname "$0")"
@@ -10,7 +10,7 @@ status=0
 
 check() { # instruction set, compiler, runner, flags
     for dtype in F32 F64; do
-        $2 $common $4 -DFNN_DTYPE_IS_$dtype -DVEC_HEADER="\"../../csrc/vec/vec_$1.h\"" test_vec.c -o "$build/test" -lm
+        $2 $common $4 -DFNN_DTYPE_IS_$dtype -DVEC_HEADER="\"../../csrc/vec/vec_$1.h\"" "test_${TEST:-vec}.c" -o "$build/test" -lm
         $3 "$build/test" >"$build/out" || { echo "$1 $dtype: FAILED"; cat "$build/out"; status=1; continue; }
         [ -e "$build/$dtype" ] || cp "$build/out" "$build/$dtype"
         if cmp -s "$build/out" "$build/$dtype"; then echo "$1 $dtype: ok"; else
