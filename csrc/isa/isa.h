@@ -20,6 +20,7 @@
 #include "../vec/reduce.h"
 #include "../vec/vmath.h"
 #include "../ops/map.h"
+#include "../ops/elementary.h"
 #include "../ops/activation.h"
 #include "../ops/activation_gelu.h"
 #include "../ops/activation_piecewise.h"

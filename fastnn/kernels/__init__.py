@@ -49,6 +49,11 @@ from fastnn.kernels.activation import tanhshrink as tanhshrink
 from fastnn.kernels.activation import tanhshrink_backward as tanhshrink_backward
 from fastnn.kernels.activation import threshold as threshold
 from fastnn.kernels.activation import threshold_backward as threshold_backward
+from fastnn.kernels.elementary import erf as erf
+from fastnn.kernels.elementary import exp as exp
+from fastnn.kernels.elementary import expm1 as expm1
+from fastnn.kernels.elementary import log as log
+from fastnn.kernels.elementary import log1p as log1p
 from fastnn.kernels.matmul import linear as linear
 from fastnn.kernels.matmul import linear_backward as linear_backward
 from fastnn.kernels.matmul import matmul as matmul

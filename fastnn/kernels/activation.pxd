@@ -7,3 +7,6 @@ cdef struct Map:
 
 # The kernel and the default parameters of the activation `name`; ValueError lists the names.
 cdef Map activation_map(object name, int dtype) except *
+
+# Launch a map kernel that takes so many cycles a float on the array `x`; what its wrapper returns.
+cdef object forward(const fnn_kernel *kernel, object x, object out, double p, double q, double cycles)

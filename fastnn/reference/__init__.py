@@ -52,6 +52,11 @@ from .activation import (
     threshold as threshold,
     threshold_backward as threshold_backward,
 )
+from .elementary import erf as erf
+from .elementary import exp as exp
+from .elementary import expm1 as expm1
+from .elementary import log as log
+from .elementary import log1p as log1p
 from .dropout import (
     dropout as dropout,
     dropout_backward as dropout_backward,

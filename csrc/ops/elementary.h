@@ -1,0 +1,19 @@
+/* elementary.h — the elementary functions of vec/vmath.h as kernels: y = f(x), element by element, with the errors stated there. */
+#define ELEMENTARY(name)                                                                                                      \
+    FNN_INLINE V name##_map(V x, V p, V q)                                                                                    \
+    {                                                                                                                         \
+        (void)p, (void)q;                                                                                                     \
+        return v_##name(x);                                                                                                   \
+    }
+
+ELEMENTARY(exp)
+ELEMENTARY(expm1)
+ELEMENTARY(log)
+ELEMENTARY(log1p)
+ELEMENTARY(erf)
+
+MAP(exp_forward, exp_map)
+MAP(expm1_forward, expm1_map)
+MAP(log_forward, log_map)
+MAP(log1p_forward, log1p_map)
+MAP(erf_forward, erf_map)
