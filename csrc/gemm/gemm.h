@@ -23,6 +23,7 @@
 #include GEMM_STRING(GEMM_TILE(FNN_ISA_NAME))
 #include "tile.h"
 #include "pack.h"
+#include "dots.h"
 #include "peak.h"
 
 /* One product of the batch in swapped terms: what the loops below work on. */
@@ -117,6 +118,32 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
     }
 }
 
+/* The whole vectors of columns where dots.h applies. Returns the number of columns done, or SIZE_MAX if it was interrupted. */
+static size_t gemm_dots(const gemm_task *g)
+{
+    const size_t most = g->m <= 2 ? 2 : 1;
+    tile_args t = {0};
+    t.a = g->a, t.a_step = g->a_row, t.b_step = g->b_col, t.c_step = g->c_row, t.bias_step = g->bias_row;
+    t.k = g->k;
+    t.beta = g->beta;
+    t.start = g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
+    t.bias_kind = !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
+    size_t j = 0;
+    for (size_t groups; j + TILE_LANES <= g->n; j += groups * TILE_LANES) {
+        if (fnn_interrupted())
+            return SIZE_MAX;
+        groups = j + most * TILE_LANES <= g->n ? most : 1;
+        t.b = g->b + (ptrdiff_t)j * g->b_col;
+        t.c = g->c + j;
+        if (t.bias_kind)
+            t.bias = g->bias + (ptrdiff_t)j * g->bias_col;
+        dots(&t, g->a_col, g->m, groups);
+    }
+    if (j && g->activation)
+        gemm_activate(g, 0, g->m, 0, j);
+    return j;
+}
+
 /* Returns nonzero if it was interrupted. */
 static int gemm_product(const gemm_task *g)
 {
@@ -131,7 +158,13 @@ static int gemm_product(const gemm_task *g)
     t.c_step = g->c_row;
     t.bias_step = g->bias_row;
 
-    for (size_t jc = 0; jc < g->n; jc += g->nc) {
+    size_t jc = 0;
+    if (g->m <= DOTS_ROWS && g->b_row == 1 && g->b_col != 1 && g->alpha_b == 1 && g->alpha_a == 1 && g->k && !g->through_buffer) {
+        jc = gemm_dots(g);
+        if (jc == SIZE_MAX)
+            return 1;
+    }
+    for (; jc < g->n; jc += g->nc) {
         const size_t nb = g->n - jc < g->nc ? g->n - jc : g->nc;
         for (size_t pc = 0; pc == 0 || pc < g->k; pc += g->kc) {
             const size_t kb = g->k - pc < g->kc ? g->k - pc : g->kc;
