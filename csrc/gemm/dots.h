@@ -2,6 +2,8 @@
  *
  * Each element is the dot product of a row of A with a column of B, both contiguous, but its chain over k must not be split among lanes.
  * So lanes run over columns: LANES columns of B are transposed in registers, TILE_BLOCK steps of k at a time, and used at once.
+ * Where the registers allow it, a whole cache line of every column is transposed at once: strides of 4 KiB put all columns into the same few
+ * lines of L1, which would otherwise be read again and again.
  * With more than DOTS_ROWS rows it is cheaper to store the transposed panel (pack.h) and run tiles over it.
  * The whole of k in one go; columns in whole vectors, the caller does the rest. */
 enum { DOTS_ROWS = 4 };
@@ -21,6 +23,22 @@ TILE_INLINE void dots_run(const tile_args *t, ptrdiff_t a_col, const int rows, c
                 sum[r][g] = tile_mul(tile_set1(t->beta), sum[r][g]);
         }
 
+#ifdef TILE_LINE
+    for (; p + TILE_LINE <= t->k; p += TILE_LINE, a += TILE_LINE * a_col)
+        TILE_UNROLL for (int g = 0; g < groups; ++g) {
+            const tile_real *b = t->b + g * TILE_LANES * step + (ptrdiff_t)p;
+            tile_vec x[TILE_LINE];
+            TILE_UNROLL for (int r = 0; r < TILE_LINE; ++r) {
+                x[r] = tile_load(b);
+                b += step;
+                TILE_OPAQUE(b);
+            }
+            tile_lines(x);
+            TILE_UNROLL for (int q = 0; q < TILE_LINE; ++q)
+                TILE_UNROLL for (int r = 0; r < rows; ++r)
+                    sum[r][g] = tile_fma(tile_set1(a[r * t->a_step + q * a_col]), x[q], sum[r][g]);
+        }
+#endif
     for (; p + TILE_BLOCK <= t->k; p += TILE_BLOCK) {
         TILE_UNROLL for (int g = 0; g < groups; ++g) {
             const tile_real *b0 = t->b + g * TILE_LANES * step + (ptrdiff_t)p, *b4 = b0 + 4 * step, *b8 = b0 + 8 * step, *b12 = b8 + 4 * step;
