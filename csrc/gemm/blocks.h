@@ -7,6 +7,14 @@
 
 #include "../fnn.h"
 
+#if defined(__GNUC__)
+#define FNN_GEMM_INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define FNN_GEMM_INLINE static __forceinline
+#else
+#define FNN_GEMM_INLINE static inline
+#endif
+
 typedef struct fnn_gemm_blocks {
     size_t lanes;   /* numbers in a vector */
     size_t rows;    /* rows of the largest tile */
@@ -26,6 +34,7 @@ static const fnn_gemm_blocks fnn_gemm_block_sizes[FNN_ISAS][FNN_DTYPES] = {
 typedef struct fnn_gemm_plan {
     int swap;                               /* compute the transpose of C = B^T A^T; all fields below are in swapped terms */
     int pack_a, pack_b;
+    int rows_first;                         /* tiles run along rows of C, not down its columns */
     size_t m, n;                            /* of the whole C */
     size_t batch_parts, m_parts, n_parts;   /* the grid of shares */
     size_t m_grain, n_grain;                /* where shares may be cut */
@@ -33,13 +42,13 @@ typedef struct fnn_gemm_plan {
     size_t a_size, b_size;                  /* packed elements per share */
 } fnn_gemm_plan;
 
-static inline size_t fnn_gemm_ceil(size_t n, size_t d)
+FNN_GEMM_INLINE size_t fnn_gemm_ceil(size_t n, size_t d)
 {
     return n / d + (n % d != 0);
 }
 
 /* The size of blocks that cut n evenly into as few pieces of at most `most` as possible, a multiple of `grain`. */
-static inline size_t fnn_gemm_even(size_t n, size_t most, size_t grain)
+FNN_GEMM_INLINE size_t fnn_gemm_even(size_t n, size_t most, size_t grain)
 {
     if (n <= most)
         return n;
@@ -51,9 +60,6 @@ static inline size_t fnn_gemm_even(size_t n, size_t most, size_t grain)
 static inline void fnn_gemm_grid(fnn_gemm_plan *p, size_t batch, size_t parts)
 {
     double best = 0;
-    p->batch_parts = p->m_parts = p->n_parts = 1;
-    if (parts == 1)
-        return;
     for (size_t i = parts; i >= 1; --i) {
         if (parts % i)
             continue;
@@ -73,7 +79,7 @@ static inline void fnn_gemm_grid(fnn_gemm_plan *p, size_t batch, size_t parts)
 }
 
 /* Cost, in multiply-add vectors, of the tiles for m x n x k, given the strides of the operand read as vectors. */
-static inline double fnn_gemm_cost(const fnn_gemm_blocks *s, size_t m, size_t n, size_t k, ptrdiff_t b_col, int scatter)
+FNN_GEMM_INLINE double fnn_gemm_cost(const fnn_gemm_blocks *s, size_t m, size_t n, size_t k, ptrdiff_t b_col, int scatter)
 {
     double cost = (double)m * (double)fnn_gemm_ceil(n, s->lanes) * (double)k;
     if (b_col != 1 && n > 1)
@@ -83,8 +89,9 @@ static inline double fnn_gemm_cost(const fnn_gemm_blocks *s, size_t m, size_t n,
     return cost;
 }
 
-/* m, n, k >= 1 but k may be 0. `size` is that of an element. */
-static inline fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_gemm_blocks *s, size_t size, size_t parts)
+/* m, n, k >= 1 but k may be 0. `size` is that of an element. Inlined, so that the divisions by block sizes become multiplications: the
+ * plan is made anew for every product, and small ones last less than 100 ns. */
+FNN_GEMM_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_gemm_blocks *s, size_t size, size_t parts)
 {
     fnn_gemm_plan p = {0};
     ptrdiff_t a_row = a->a_row, a_col = a->a_col, b_col = a->b_col;
@@ -100,11 +107,15 @@ static inline fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn
     }
 
     /* 2. shares */
+    size_t m = p.m, n = p.n;
     p.m_grain = p.m < 4 * s->rows ? 1 : s->rows;
     p.n_grain = s->lanes;
-    fnn_gemm_grid(&p, a->batch, parts);
-    size_t m = fnn_gemm_ceil(fnn_gemm_ceil(p.m, p.m_grain), p.m_parts) * p.m_grain;
-    size_t n = fnn_gemm_ceil(fnn_gemm_ceil(p.n, p.n_grain), p.n_parts) * p.n_grain;
+    p.batch_parts = p.m_parts = p.n_parts = 1;
+    if (parts > 1) {
+        fnn_gemm_grid(&p, a->batch, parts);
+        m = fnn_gemm_ceil(fnn_gemm_ceil(m, p.m_grain), p.m_parts) * p.m_grain;
+        n = fnn_gemm_ceil(fnn_gemm_ceil(n, p.n_grain), p.n_parts) * p.n_grain;
+    }
 
     /* 3. packing: where the strides or alpha demand it, and where the reuse pays for it */
     p.pack_a = !(a_row == 1 || a_col == 1 || p.m == 1 || a->k <= 1);
@@ -116,7 +127,10 @@ static inline fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn
     if (m > 4 * s->rows && n * a->k * size > 131072)
         p.pack_b = 1;
 
-    /* 4. blocks; one block of rows needs no more than one packed panel of B at a time */
+    /* 4. order: where a block of B fits in L1, C is written row by row */
+    p.rows_first = !p.pack_b && n * (a->k < s->kc ? a->k : s->kc) * size <= 16384;
+
+    /* 5. blocks; one block of rows needs no more than one packed panel of B at a time */
     p.mc = fnn_gemm_even(m, s->mc, s->rows);
     p.kc = a->k ? fnn_gemm_even(a->k, s->kc, 8) : 1;
     p.nc = m <= p.mc ? n : fnn_gemm_even(n, s->nc, s->cols);

@@ -23,6 +23,7 @@
 #include GEMM_STRING(GEMM_TILE(FNN_ISA_NAME))
 #include "tile.h"
 #include "pack.h"
+#include "dots.h"
 #include "peak.h"
 
 /* One product of the batch in swapped terms: what the loops below work on. */
@@ -32,7 +33,7 @@ typedef struct gemm_task {
     tile_real *packed_a, *packed_b;
     ptrdiff_t c_row, c_col, a_row, a_col, b_row, b_col, bias_row, bias_col;
     size_t m, n, k, mc, kc, nc;
-    int pack_a, pack_b, through_buffer;
+    int pack_a, pack_b, rows_first, through_buffer;
     tile_real alpha_a, alpha_b, beta;
     fnn_kernel activation;
     double p, q;
@@ -40,7 +41,7 @@ typedef struct gemm_task {
 
 /* The tile at row i and column j of C by way of a buffer: for columns that are not contiguous, and for unusual strides of bias. */
 static void gemm_buffered_tile(const gemm_task *g, tile_kernel kernel, tile_args t, size_t i, size_t j, size_t rows, size_t cols,
-                               int first, int last)
+                               int last)
 {
     tile_real buffer[TILE_SUMS * TILE_LANES];
     const size_t width = fnn_gemm_ceil(cols, TILE_LANES) * TILE_LANES;
@@ -52,7 +53,6 @@ static void gemm_buffered_tile(const gemm_task *g, tile_kernel kernel, tile_args
     t.c = buffer;
     t.c_step = (ptrdiff_t)width;
     t.bias_kind = TILE_BIAS_NONE;
-    (void)first;
     kernel(&t);
     if (last && g->bias) {
         const tile_real *bias = g->bias + (ptrdiff_t)i * g->bias_row + (ptrdiff_t)j * g->bias_col;
@@ -70,18 +70,101 @@ static void gemm_buffered_tile(const gemm_task *g, tile_kernel kernel, tile_args
     }
 }
 
+static void gemm_pack_a(const gemm_task *g, const tile_real *a, size_t mb, size_t kb)
+{
+    const uint32_t tiles = (uint32_t)fnn_gemm_ceil(mb, TILE_ROWS), low = (uint32_t)mb / tiles, high = (uint32_t)mb % tiles;
+    for (size_t s = 0, i = 0, rows; s < tiles; ++s, i += rows) {
+        rows = low + (s < high);
+        pack_a(g->packed_a + i * kb, a + (ptrdiff_t)i * g->a_row, g->a_row, g->a_col, rows, kb, g->alpha_a);
+    }
+}
+
+/* The activation of finished rows of C: in one span where nothing lies between them. */
+static void gemm_activate(const gemm_task *g, size_t i, size_t rows, size_t j, size_t cols)
+{
+    tile_real *c = g->c + (ptrdiff_t)i * g->c_row + (ptrdiff_t)j;
+    if (g->c_row == (ptrdiff_t)cols)
+        cols *= rows, rows = 1;
+    for (; rows > 0; --rows, c += g->c_row) {
+        fnn_map_args map = {c, c, cols, g->p, g->q};
+        g->activation(&map, 0, 1);
+    }
+}
+
+/* The tiles of rows [i, i + mb) of a block and columns [j, j + cols) of C for one block of k. t has everything but what depends on
+ * the tile's row. */
+static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int across, size_t i, size_t mb, size_t j, size_t cols,
+                       size_t some, int last)
+{
+    const uint32_t tiles = (uint32_t)fnn_gemm_ceil(mb, TILE_ROWS), low = (uint32_t)mb / tiles, high = (uint32_t)mb % tiles;
+    const tile_kernel *kernels = &tile_kernels[TILE_MASKED_INDEX(t->last)][across][0][TILE_SLOT(some)];
+    for (size_t s = 0, r = 0, rows; s < tiles; ++s, r += rows) {
+        rows = low + (s < high);
+        if (g->pack_a) {
+            t->a = a + r * t->k;
+            t->a_step = (ptrdiff_t)rows;
+        } else {
+            t->a = a + (ptrdiff_t)r * g->a_row;
+            t->a_step = across ? g->a_col : g->a_row;
+        }
+        if (g->through_buffer) {
+            gemm_buffered_tile(g, kernels[4 * rows], *t, i + r, j, rows, cols, last);
+            continue;
+        }
+        t->c = g->c + (ptrdiff_t)(i + r) * g->c_row + (ptrdiff_t)j;
+        if (t->bias_kind)
+            t->bias = g->bias + (ptrdiff_t)(i + r) * g->bias_row + (ptrdiff_t)j * g->bias_col;
+        kernels[4 * rows](t);
+    }
+}
+
+/* The whole vectors of columns where dots.h applies. Returns the number of columns done, or SIZE_MAX if it was interrupted. */
+static size_t gemm_dots(const gemm_task *g)
+{
+    const size_t most = g->m <= 2 ? 2 : 1;
+    tile_args t = {0};
+    t.a = g->a, t.a_step = g->a_row, t.b_step = g->b_col, t.c_step = g->c_row, t.bias_step = g->bias_row;
+    t.k = g->k;
+    t.beta = g->beta;
+    t.start = g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
+    t.bias_kind = !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
+    size_t j = 0;
+    for (size_t groups; j + TILE_LANES <= g->n; j += groups * TILE_LANES) {
+        if (fnn_interrupted())
+            return SIZE_MAX;
+        groups = j + most * TILE_LANES <= g->n ? most : 1;
+        t.b = g->b + (ptrdiff_t)j * g->b_col;
+        t.c = g->c + j;
+        if (t.bias_kind)
+            t.bias = g->bias + (ptrdiff_t)j * g->bias_col;
+        dots(&t, g->a_col, g->m, groups);
+    }
+    if (j && g->activation)
+        gemm_activate(g, 0, g->m, 0, j);
+    return j;
+}
+
 /* Returns nonzero if it was interrupted. */
 static int gemm_product(const gemm_task *g)
 {
     const size_t m0 = g->m < g->mc ? g->m : g->mc;
-    const size_t most = fnn_gemm_ceil(m0, fnn_gemm_ceil(m0, TILE_ROWS));    /* rows of the largest tile */
+    const uint32_t most_tiles = (uint32_t)fnn_gemm_ceil(m0, TILE_ROWS);
+    const size_t most = ((uint32_t)m0 + most_tiles - 1) / most_tiles;       /* rows of the largest tile */
     const size_t vecs = tile_vecs(most);
     const int across = g->pack_a || !(g->a_col == 1 || g->k <= 1);
     const int one_block = g->m <= g->mc;
     tile_args t = {0};
     t.beta = g->beta;
+    t.c_step = g->c_row;
+    t.bias_step = g->bias_row;
 
-    for (size_t jc = 0; jc < g->n; jc += g->nc) {
+    size_t jc = 0;
+    if (g->m <= DOTS_ROWS && g->b_row == 1 && g->b_col != 1 && g->alpha_b == 1 && g->alpha_a == 1 && g->k && !g->through_buffer) {
+        jc = gemm_dots(g);
+        if (jc == SIZE_MAX)
+            return 1;
+    }
+    for (; jc < g->n; jc += g->nc) {
         const size_t nb = g->n - jc < g->nc ? g->n - jc : g->nc;
         for (size_t pc = 0; pc == 0 || pc < g->k; pc += g->kc) {
             const size_t kb = g->k - pc < g->kc ? g->k - pc : g->kc;
@@ -89,66 +172,41 @@ static int gemm_product(const gemm_task *g)
             t.k = kb;
             t.start = pc ? TILE_START_C : g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
             t.bias_kind = !last || !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
-            t.bias_step = g->bias_row;
             for (size_t ic = 0; ic < g->m; ic += g->mc) {
                 const size_t mb = g->m - ic < g->mc ? g->m - ic : g->mc;
-                const size_t tiles = fnn_gemm_ceil(mb, TILE_ROWS), low = mb / tiles, high = mb % tiles;
-                if (g->pack_a)
-                    for (size_t s = 0, i = 0, rows; s < tiles; ++s, i += rows) {
-                        rows = low + (s < high);
-                        pack_a(g->packed_a + i * kb, g->a + (ptrdiff_t)(ic + i) * g->a_row + (ptrdiff_t)pc * g->a_col, g->a_row,
-                               g->a_col, rows, kb, g->alpha_a);
-                    }
-                for (size_t jr = 0, cols; jr < nb; jr += cols) {
-                    size_t left = fnn_gemm_ceil(nb - jr, TILE_LANES), some = vecs;
-                    while (some > left)
-                        some /= 2;
-                    cols = nb - jr < some * TILE_LANES ? nb - jr : some * TILE_LANES;
-                    if (fnn_interrupted())
-                        return 1;
-                    const tile_real *b = g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)(jc + jr) * g->b_col;
-                    t.last = cols - (some - 1) * TILE_LANES;
-                    t.b = b;
-                    t.b_step = g->b_row;
-                    t.ahead = 0;
-                    if (g->pack_b) {
-                        tile_real *panel = g->packed_b + (one_block ? 0 : jr * kb);
-                        if (ic == 0)
-                            pack_b(panel, some * TILE_LANES, b, g->b_row, g->b_col, cols, kb, g->alpha_b);
-                        t.b = panel;
-                        t.b_step = (ptrdiff_t)(some * TILE_LANES);
+                const tile_real *a = g->a + (ptrdiff_t)ic * g->a_row + (ptrdiff_t)pc * g->a_col;
+                if (g->pack_a) {
+                    gemm_pack_a(g, a, mb, kb);
+                    a = g->packed_a;
+                }
+                const size_t step = g->rows_first ? most : mb;
+                for (size_t ir = 0; ir < mb; ir += step) {
+                    const size_t rows = mb - ir < step ? mb - ir : step;
+                    for (size_t jr = 0, cols; jr < nb; jr += cols) {
+                        size_t left = fnn_gemm_ceil(nb - jr, TILE_LANES), some = vecs;
+                        while (some > left)
+                            some /= 2;
+                        cols = nb - jr < some * TILE_LANES ? nb - jr : some * TILE_LANES;
+                        if (!g->rows_first && fnn_interrupted())
+                            return 1;
+                        t.last = cols - (some - 1) * TILE_LANES;
+                        t.b = g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)(jc + jr) * g->b_col;
+                        t.b_step = g->b_row;
+                        if (g->pack_b) {
+                            tile_real *panel = g->packed_b + (one_block ? 0 : jr * kb);
+                            if (ic == 0)
+                                pack_b(panel, some * TILE_LANES, t.b, g->b_row, g->b_col, cols, kb, g->alpha_b);
+                            t.b = panel;
+                            t.b_step = (ptrdiff_t)(some * TILE_LANES);
+                        }
                         t.ahead = 8 * t.b_step;
+                        gemm_panel(g, &t, g->rows_first ? a + (ptrdiff_t)ir * g->a_row : a, across, ic + ir, rows, jc + jr, cols, some, last);
                     }
-                    const tile_kernel *kernels = &tile_kernels[TILE_MASKED_INDEX(t.last)][across][0][TILE_SLOT(some)];
-                    for (size_t s = 0, i = 0, rows; s < tiles; ++s, i += rows) {
-                        rows = low + (s < high);
-                        const tile_kernel kernel = kernels[4 * rows];
-                        if (g->pack_a) {
-                            t.a = g->packed_a + i * kb;
-                            t.a_step = (ptrdiff_t)rows;
-                        } else {
-                            t.a = g->a + (ptrdiff_t)(ic + i) * g->a_row + (ptrdiff_t)pc * g->a_col;
-                            t.a_step = across ? g->a_col : g->a_row;
-                        }
-                        if (g->through_buffer) {
-                            gemm_buffered_tile(g, kernel, t, ic + i, jc + jr, rows, cols, pc == 0, last);
-                            continue;
-                        }
-                        t.c = g->c + (ptrdiff_t)(ic + i) * g->c_row + (ptrdiff_t)(jc + jr);
-                        t.c_step = g->c_row;
-                        if (t.bias_kind)
-                            t.bias = g->bias + (ptrdiff_t)(ic + i) * g->bias_row + (ptrdiff_t)(jc + jr) * g->bias_col;
-                        kernel(&t);
-                    }
+                    if (g->rows_first && fnn_interrupted())
+                        return 1;
                 }
-                if (last && g->activation && !g->through_buffer) {
-                    const int whole = g->c_row == (ptrdiff_t)nb;    /* the rows are one span */
-                    tile_real *c = g->c + (ptrdiff_t)ic * g->c_row + (ptrdiff_t)jc;
-                    for (size_t i = 0; i < (whole ? 1 : mb); ++i, c += g->c_row) {
-                        fnn_map_args map = {c, c, whole ? mb * nb : nb, g->p, g->q};
-                        g->activation(&map, 0, 1);
-                    }
-                }
+                if (last && g->activation && !g->through_buffer)
+                    gemm_activate(g, ic, mb, jc, nb);
             }
         }
     }
@@ -160,17 +218,20 @@ KERNEL(gemm, gemm)
     if (!a->batch || !a->m || !a->n)
         return;
     const fnn_gemm_plan plan = fnn_gemm_make_plan(a, &fnn_gemm_block_sizes[TILE_ISA][FNN_DTYPE], sizeof(tile_real), parts);
-    const size_t share_n = part % plan.n_parts, rest = part / plan.n_parts;
-    size_t batch_begin, batch_end, m_begin, m_end, n_begin, n_end;
-    fnn_share(a->batch, 1, rest / plan.m_parts, plan.batch_parts, &batch_begin, &batch_end);
-    fnn_share(plan.m, plan.m_grain, rest % plan.m_parts, plan.m_parts, &m_begin, &m_end);
-    fnn_share(plan.n, plan.n_grain, share_n, plan.n_parts, &n_begin, &n_end);
+    size_t batch_begin = 0, batch_end = a->batch, m_begin = 0, m_end = plan.m, n_begin = 0, n_end = plan.n;
+    if (parts > 1) {
+        const size_t rest = part / plan.n_parts;
+        fnn_share(a->batch, 1, rest / plan.m_parts, plan.batch_parts, &batch_begin, &batch_end);
+        fnn_share(plan.m, plan.m_grain, rest % plan.m_parts, plan.m_parts, &m_begin, &m_end);
+        fnn_share(plan.n, plan.n_grain, part % plan.n_parts, plan.n_parts, &n_begin, &n_end);
+    }
 
     gemm_task g = {
         .c_row = a->c_row, .c_col = a->c_col, .bias_row = a->bias_row, .bias_col = a->bias_col,
         .a_row = a->a_row, .a_col = a->a_col, .b_row = a->b_row, .b_col = a->b_col,
         .m = m_end - m_begin, .n = n_end - n_begin, .k = a->k, .mc = plan.mc, .kc = plan.kc, .nc = plan.nc,
-        .pack_a = plan.pack_a, .pack_b = plan.pack_b, .alpha_a = (tile_real)a->alpha, .alpha_b = 1, .beta = (tile_real)a->beta,
+        .pack_a = plan.pack_a, .pack_b = plan.pack_b, .rows_first = plan.rows_first && !plan.pack_a,
+        .alpha_a = (tile_real)a->alpha, .alpha_b = 1, .beta = (tile_real)a->beta,
         .activation = a->activation, .p = a->p, .q = a->q,
     };
     const tile_real *left = a->a, *right = a->b;

@@ -14,6 +14,20 @@ TILE_INLINE void pack_transpose_(tile_real *dst, ptrdiff_t dst_step, const tile_
     size_t p = 0;
     for (size_t r = 0; r < TILE_LANES; ++r)
         rows[r] = src + (ptrdiff_t)(full || r < count ? r : count - 1) * src_step;
+#ifdef TILE_LINE
+    for (; p + TILE_LINE <= k; p += TILE_LINE) {
+        tile_vec x[TILE_LINE];
+        const tile_real *next = src + p;
+        TILE_UNROLL for (size_t r = 0; r < TILE_LINE; ++r) {
+            x[r] = tile_load(next);
+            if (full || r + 1 < count)
+                next += src_step;
+        }
+        tile_lines(x);
+        TILE_UNROLL for (size_t j = 0; j < TILE_LINE; ++j)
+            tile_store(dst + (ptrdiff_t)(p + j) * dst_step, alpha == 1 ? x[j] : tile_mul(scale, x[j]));
+    }
+#endif
     for (; p + TILE_BLOCK <= k; p += TILE_BLOCK) {
         tile_vec x[TILE_BLOCK];
 #define PACK_ROW(r) ((full ? src + (r) * src_step : rows[r]) + p)

@@ -25,6 +25,14 @@
 #define TILE_INLINE static inline
 #endif
 
+/* Hides from the compiler where a pointer or stride came from. Without it the compiler keeps one pointer for each row of a tile, more
+ * than there are registers, and reloads them from the stack in the innermost loop. */
+#if defined(__GNUC__)
+#define TILE_OPAQUE(x) __asm__("" : "+r"(x))
+#else
+#define TILE_OPAQUE(x) ((void)0)
+#endif
+
 #ifdef FNN_DTYPE_IS_F32
 typedef float tile_real;
 #else
@@ -49,24 +57,45 @@ typedef struct tile_args {
 
 typedef void (*tile_kernel)(const tile_args *t);
 
+/* One step of k: B's vectors from b; A's numbers from a0, or in the rows' direction from a0, a4, a8, a12, each the first of four rows. */
+#define TILE_READ(p, v) (masked && (v) == vecs - 1 ? tile_load_mask((p) + (v) * TILE_LANES, mask) : tile_load((p) + (v) * TILE_LANES))
+#define TILE_A(r, q)                                                                                                          \
+    (across ? a0[r] : ((r) < 4 ? a0 : (r) < 8 ? a4 : (r) < 12 ? a8 : a12)[(q) + ((r) % 4 == 3 ? step3 : (r) % 4 * step)])
+#define TILE_STEP(q)                                                                                                          \
+    do {                                                                                                                      \
+        tile_vec x[8];                                                                                                        \
+        TILE_UNROLL for (int v = 0; v < vecs; ++v) {                                                                          \
+            x[v] = TILE_READ(b, v);                                                                                           \
+            tile_prefetch(b + ahead + v * TILE_LANES);                                                                        \
+        }                                                                                                                     \
+        b += b_step;                                                                                                          \
+        TILE_UNROLL for (int r = 0; r < rows; ++r) {                                                                          \
+            const tile_vec y = tile_set1(TILE_A(r, q));                                                                       \
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)                                                                        \
+                sum[r][v] = tile_fma(y, x[v], sum[r][v]);                                                                     \
+        }                                                                                                                     \
+    } while (0)
+
 TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, const int across, const int masked)
 {
-    const ptrdiff_t a_step = t->a_step, b_step = t->b_step, c_step = t->c_step, ahead = t->ahead;
+    ptrdiff_t step = t->a_step, b_step = t->b_step, c_step = t->c_step, ahead = t->ahead, step3 = 3 * step;
     const tile_mask mask = tile_mask_of(t->last);
-    const tile_real *a = t->a, *b = t->b;
+    const tile_real *a0 = t->a, *a4 = a0 + 4 * step, *a8 = a0 + 8 * step, *a12 = a0 + 12 * step, *b = t->b;
     tile_real *c = t->c;
     tile_vec sum[TILE_ROWS][8];
-
-#define TILE_READ(p, v) (masked && v == vecs - 1 ? tile_load_mask((p) + v * TILE_LANES, mask) : tile_load((p) + v * TILE_LANES))
+    size_t p = t->k;
 
     if (t->start == TILE_START_ZERO) {
         TILE_UNROLL for (int r = 0; r < rows; ++r)
             TILE_UNROLL for (int v = 0; v < vecs; ++v)
                 sum[r][v] = tile_zero();
     } else {
-        TILE_UNROLL for (int r = 0; r < rows; ++r)
+        TILE_UNROLL for (int r = 0; r < rows; ++r) {
             TILE_UNROLL for (int v = 0; v < vecs; ++v)
-                sum[r][v] = TILE_READ(c + r * c_step, v);
+                sum[r][v] = TILE_READ(c, v);
+            c += c_step;
+            TILE_OPAQUE(c);
+        }
         if (t->start == TILE_START_SCALED) {
             const tile_vec beta = tile_set1(t->beta);
             TILE_UNROLL for (int r = 0; r < rows; ++r)
@@ -74,45 +103,62 @@ TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, co
                     sum[r][v] = tile_mul(beta, sum[r][v]);
         }
     }
-    /* the next tile's C, below this one */
-    TILE_UNROLL for (int r = 0; r < rows; ++r)
-        TILE_UNROLL for (int v = 0; v < vecs; ++v)
-            tile_prefetch(c + (rows + r) * c_step + v * TILE_LANES);
-
-    for (size_t p = t->k; p > 0; --p) {
-        tile_vec x[8];
-        TILE_UNROLL for (int v = 0; v < vecs; ++v) {
-            x[v] = TILE_READ(b, v);
-            tile_prefetch(b + ahead + v * TILE_LANES);
-        }
+    if (p >= 64) {
+        /* the next tile's C, below this one */
+        c = t->c + rows * c_step;
         TILE_UNROLL for (int r = 0; r < rows; ++r) {
-            const tile_vec y = tile_set1(across ? a[r] : a[r * a_step]);
             TILE_UNROLL for (int v = 0; v < vecs; ++v)
-                sum[r][v] = tile_fma(y, x[v], sum[r][v]);
+                tile_prefetch(c + v * TILE_LANES);
+            c += c_step;
+            TILE_OPAQUE(c);
         }
-        a += across ? a_step : 1;
-        b += b_step;
     }
 
-    if (t->bias_kind == TILE_BIAS_VECTOR) {
-        TILE_UNROLL for (int r = 0; r < rows; ++r)
-            TILE_UNROLL for (int v = 0; v < vecs; ++v)
-                sum[r][v] = tile_add(sum[r][v], TILE_READ(t->bias + r * t->bias_step, v));
-    } else if (t->bias_kind == TILE_BIAS_COLUMN) {
-        TILE_UNROLL for (int r = 0; r < rows; ++r) {
-            const tile_vec y = tile_set1(t->bias[r * t->bias_step]);
-            TILE_UNROLL for (int v = 0; v < vecs; ++v)
-                sum[r][v] = tile_add(sum[r][v], y);
+    TILE_OPAQUE(step);
+    TILE_OPAQUE(step3);
+    if (across) {
+        for (; p > 0; --p) {
+            TILE_STEP(0);
+            a0 += step;
+        }
+    } else {
+        for (; p >= 4; p -= 4) {
+            TILE_STEP(0);
+            TILE_STEP(1);
+            TILE_STEP(2);
+            TILE_STEP(3);
+            a0 += 4, a4 += 4, a8 += 4, a12 += 4;
+            TILE_OPAQUE(a0);
+            TILE_OPAQUE(a4);
+            TILE_OPAQUE(a8);
+            TILE_OPAQUE(a12);
+        }
+        for (; p > 0; --p) {
+            TILE_STEP(0);
+            ++a0, ++a4, ++a8, ++a12;
         }
     }
-    TILE_UNROLL for (int r = 0; r < rows; ++r)
+
+    if (t->bias_kind) {
+        const tile_real *bias = t->bias;
+        TILE_UNROLL for (int r = 0; r < rows; ++r) {
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_add(sum[r][v], t->bias_kind == TILE_BIAS_VECTOR ? TILE_READ(bias, v) : tile_set1(*bias));
+            bias += t->bias_step;
+        }
+    }
+    c = t->c;
+    TILE_OPAQUE(c);
+    TILE_UNROLL for (int r = 0; r < rows; ++r) {
         TILE_UNROLL for (int v = 0; v < vecs; ++v) {
             if (masked && v == vecs - 1)
-                tile_store_mask(c + r * c_step + v * TILE_LANES, mask, sum[r][v]);
+                tile_store_mask(c + v * TILE_LANES, mask, sum[r][v]);
             else
-                tile_store(c + r * c_step + v * TILE_LANES, sum[r][v]);
+                tile_store(c + v * TILE_LANES, sum[r][v]);
         }
-#undef TILE_READ
+        c += c_step;
+        TILE_OPAQUE(c);
+    }
 }
 
 #define TILE_DEFINE(rows, vecs)                                                                                               \

@@ -54,6 +54,31 @@ static inline __m512 tile_quarter(const float *r0, const float *r1, const float 
         out[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(y1, y3));                                                                \
         out[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(y1, y3));                                                                \
     } while (0)
+
+/* The 16 x 16 transpose of x, in place: 64 shuffles. For when every cache line of the rows should be read once. */
+#define TILE_LINE 16
+static inline void tile_lines(__m512 *x)
+{
+    __m512 y[16];
+    for (int i = 0; i < 16; i += 2) {
+        y[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
+        y[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; ++j) {
+            const __m512d lo = _mm512_castps_pd(y[i + j]), hi = _mm512_castps_pd(y[i + j + 2]);
+            x[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(lo, hi));
+            x[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(lo, hi));
+        }
+    for (int j = 0; j < 4; ++j) {
+        const __m512 s0 = _mm512_shuffle_f32x4(x[j], x[j + 4], 0x88), s1 = _mm512_shuffle_f32x4(x[j], x[j + 4], 0xdd);
+        const __m512 s2 = _mm512_shuffle_f32x4(x[j + 8], x[j + 12], 0x88), s3 = _mm512_shuffle_f32x4(x[j + 8], x[j + 12], 0xdd);
+        x[j] = _mm512_shuffle_f32x4(s0, s2, 0x88);
+        x[j + 4] = _mm512_shuffle_f32x4(s1, s3, 0x88);
+        x[j + 8] = _mm512_shuffle_f32x4(s0, s2, 0xdd);
+        x[j + 12] = _mm512_shuffle_f32x4(s1, s3, 0xdd);
+    }
+}
 #else
 typedef __m512d tile_vec;
 typedef __mmask8 tile_mask;
@@ -86,4 +111,23 @@ static inline __m512d tile_quarter(const double *r0, const double *r1, const dou
         out[0] = _mm512_unpacklo_pd(x0, x1);                                                                                  \
         out[1] = _mm512_unpackhi_pd(x0, x1);                                                                                  \
     } while (0)
+
+/* The 8 x 8 transpose of x, in place: 24 shuffles. */
+#define TILE_LINE 8
+static inline void tile_lines(__m512d *x)
+{
+    __m512d y[8];
+    for (int i = 0; i < 8; i += 2) {
+        y[i] = _mm512_unpacklo_pd(x[i], x[i + 1]);
+        y[i + 1] = _mm512_unpackhi_pd(x[i], x[i + 1]);
+    }
+    for (int j = 0; j < 2; ++j) {
+        const __m512d s0 = _mm512_shuffle_f64x2(y[j], y[j + 2], 0x88), s1 = _mm512_shuffle_f64x2(y[j], y[j + 2], 0xdd);
+        const __m512d s2 = _mm512_shuffle_f64x2(y[j + 4], y[j + 6], 0x88), s3 = _mm512_shuffle_f64x2(y[j + 4], y[j + 6], 0xdd);
+        x[j] = _mm512_shuffle_f64x2(s0, s2, 0x88);
+        x[j + 2] = _mm512_shuffle_f64x2(s1, s3, 0x88);
+        x[j + 4] = _mm512_shuffle_f64x2(s0, s2, 0xdd);
+        x[j + 6] = _mm512_shuffle_f64x2(s1, s3, 0xdd);
+    }
+}
 #endif
