@@ -29,6 +29,9 @@
 #include "../ops/clip.h"
 #include "../ops/prelu.h"
 #include "../ops/glu.h"
+#include "../ops/softmax.h"
+#include "../ops/loss.h"
+#include "../ops/cross_entropy.h"
 #include "../gemm/gemm.h"
 
 void FNN_NAME(fill)(fnn_table *table);
