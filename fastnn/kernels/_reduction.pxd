@@ -43,7 +43,7 @@ cdef inline double scalar_dy(object dy) except? -1:
 cdef inline cnp.ndarray array_dy(object dy, cnp.ndarray input, tuple shape):
     """dy as an array of `shape`, the gradient for reduction "none"."""
     cdef cnp.ndarray g = real(dy, "dy")
-    same_dtype(input, "input", g, "dy")
     if (<object>g).shape != shape:
         raise ValueError(f'dy must have shape {shape} with reduction "none", got {(<object>g).shape}')
+    same_dtype(input, "input", g, "dy")
     return g
