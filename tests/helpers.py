@@ -105,10 +105,11 @@ def ulp_error(actual, exact):
     return float(np.max(np.abs(actual - exact)[finite] / spacing[finite], initial=0.0))
 
 
-def assert_close(actual, expected, terms=1):
+def assert_close(actual, expected, terms=1, magnitude=None):
     """`actual` equals the float64 reference `expected` up to the rounding of a chain of `terms` operations in its dtype.
 
-    The allowed error is 4 √terms + 4 units of rounding, relative to each element or to a hundredth of the largest one, whichever is more.
+    The allowed error is 4 √terms + 4 units of rounding, relative to each element or to a hundredth of the largest one, whichever is more;
+    where terms cancel, relative to `magnitude`, the sum of their absolute values.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, (actual.shape, expected.shape)
@@ -117,7 +118,9 @@ def assert_close(actual, expected, terms=1):
     assert np.array_equal(actual[~finite & ~np.isnan(expected)], expected[~finite & ~np.isnan(expected)])
     if finite.any():
         scale = np.maximum(np.abs(expected), np.abs(expected[finite]).max() / 100)
-        error = np.abs(actual - expected)[finite] / scale[finite].clip(np.finfo(actual.dtype).tiny)
+        if magnitude is not None:
+            scale = np.maximum(scale, magnitude)
+        error = np.abs(actual[finite] - expected[finite]) / scale[finite].clip(np.finfo(actual.dtype).tiny)
         assert error.max() <= (4 * np.sqrt(terms) + 4) * np.finfo(actual.dtype).eps, f"relative error {error.max():.3g}"
 
 

@@ -142,12 +142,14 @@ LOSS_FUNCTION(binary_cross_entropy_derivative)
     return v_mul(w, v_div(v_sub(x, t), spread));
 }
 
-/* w ((1 - t) x + (1 + (pw - 1) t) softplus(-x)); w ((pw t + 1 - t) sigmoid(x) - pw t) */
+/* w (l + (1 + (pw - 1) t) log(1 + exp(-|x|))) with l = (1 - t) x where x >= 0, else -pw t x: nothing cancels for t in [0, 1].
+ * w ((pw t + 1 - t) sigmoid(x) - pw t) */
 LOSS_FUNCTION(binary_cross_entropy_with_logits)
 {
     V one = v_set(1), share = v_fma(v_sub(pw, one), t, one);
+    V factor = v_select(v_lt(x, v_zero()), v_neg(v_mul(pw, t)), v_sub(one, t));
     (void)p;
-    return v_mul(w, v_fma(v_sub(one, t), x, v_mul(share, v_softplus(v_neg(x)))));
+    return v_mul(w, v_fma(factor, x, v_mul(share, v_softplus(v_neg(v_abs(x))))));
 }
 LOSS_FUNCTION(binary_cross_entropy_with_logits_derivative)
 {
