@@ -15,6 +15,9 @@ TESTS = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_
 PARTS = {
     "gemm": "matmul",
     "sum_rows": "linear_backward",
+    "loss_total": "mse_loss",
+    "kl_div_log_target_forward": "kl_div",
+    "kl_div_log_target_backward": "kl_div_backward",
     "fma_peak": None,
     "optimizer_tick": None,
     "sgd_step": None,

@@ -209,7 +209,7 @@ KERNEL(cross_entropy_backward, cross_entropy_backward)
 
 /* ---- negative log-likelihood: -weight[t] x[t] for the label t ---- */
 
-KERNEL(nll_forward, cross_entropy)
+KERNEL(nll_loss_forward, cross_entropy)
 {
     size_t i, end, n = a->n, inner = a->inner, chunks = loss_chunks(a->outer, inner);
     const T *weight = (const T *)a->weight;
@@ -232,7 +232,7 @@ KERNEL(nll_forward, cross_entropy)
     if (parts == 1) add_chunks((T *)a->value, sums, sums + chunks, chunks, a->divisor);
 }
 
-KERNEL(nll_backward, cross_entropy_backward)
+KERNEL(nll_loss_backward, cross_entropy_backward)
 {
     size_t i, end, n = a->n, inner = a->inner;
     const T *weight = (const T *)a->weight;

@@ -23,7 +23,7 @@ KERNEL(loss_total, loss_total)
 
 FNN_INLINE V weight_at(const T *weight, size_t i, size_t left) { return weight ? load_upto(weight + i, left) : v_set(1); }
 
-/* LOSS(mse, f, df) defines the kernels mse_forward and mse_backward from
+/* LOSS(mse_loss, f, df) defines the kernels mse_loss_forward and mse_loss_backward from
  *     V f(V x, V t, V weight, V pos_weight, V p)   and   V df(the same) = the derivative of f with respect to x. */
 #define LOSS(name, f, df)                                                                                                     \
     KERNEL(name##_forward, loss)                                                                                              \
@@ -185,10 +185,10 @@ LOSS_FUNCTION(kl_div_log_target_derivative)
     return v_neg(v_exp(t));
 }
 
-LOSS(mse, mse, mse_derivative)
-LOSS(l1, l1, l1_derivative)
-LOSS(smooth_l1, smooth_l1, smooth_l1_derivative)
-LOSS(huber, huber, huber_derivative)
+LOSS(mse_loss, mse, mse_derivative)
+LOSS(l1_loss, l1, l1_derivative)
+LOSS(smooth_l1_loss, smooth_l1, smooth_l1_derivative)
+LOSS(huber_loss, huber, huber_derivative)
 LOSS(binary_cross_entropy, binary_cross_entropy, binary_cross_entropy_derivative)
 LOSS(binary_cross_entropy_with_logits, binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_derivative)
 LOSS(kl_div, kl_div, kl_div_derivative)

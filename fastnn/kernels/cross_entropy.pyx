@@ -210,11 +210,11 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", *,
     input: log-probabilities (C,), (N, C) or (N, C, d1, …); target: integer labels, input's shape without the C; weight: (C,).
     Raises ValueError for a label that is no class, and where shapes do not fit.
     """
-    return forward(kernels.nll_forward, input, target, weight, ignore_index, 0, reduction_code(reduction), False, False, 0.1, keep)
+    return forward(kernels.nll_loss_forward, input, target, weight, ignore_index, 0, reduction_code(reduction), False, False, 0.1, keep)
 
 
 def nll_loss_backward(dy, input, target, weight=None, ignore_index=-100, reduction="mean", *, saved=None):
     """-weight[t] at the label t, 0 elsewhere and where t is ignore_index. saved: what nll_loss(…, keep=True) returned, or None."""
     if saved is None:
         _, saved = nll_loss(input, target, weight, ignore_index, reduction, keep=True)
-    return backward(kernels.nll_backward, dy, input, target, weight, ignore_index, 0, reduction_code(reduction), False, saved, 0.2)
+    return backward(kernels.nll_loss_backward, dy, input, target, weight, ignore_index, 0, reduction_code(reduction), False, saved, 0.2)

@@ -122,42 +122,42 @@ cdef double limit(object value, str name, bint zero) except? -1:
 
 def mse_loss(input, target, reduction="mean", *, bint keep=False):
     """(input - target)²."""
-    return forward(kernels.mse_forward, input, target, None, None, 0, reduction_code(reduction), 0.5, keep)
+    return forward(kernels.mse_loss_forward, input, target, None, None, 0, reduction_code(reduction), 0.5, keep)
 
 
 def mse_loss_backward(dy, input, target, reduction="mean"):
     """2 (input - target)."""
-    return backward(kernels.mse_backward, dy, input, target, None, None, 0, reduction_code(reduction), 0.5)
+    return backward(kernels.mse_loss_backward, dy, input, target, None, None, 0, reduction_code(reduction), 0.5)
 
 
 def l1_loss(input, target, reduction="mean", *, bint keep=False):
     """|input - target|."""
-    return forward(kernels.l1_forward, input, target, None, None, 0, reduction_code(reduction), 0.5, keep)
+    return forward(kernels.l1_loss_forward, input, target, None, None, 0, reduction_code(reduction), 0.5, keep)
 
 
 def l1_loss_backward(dy, input, target, reduction="mean"):
     """sign(input - target), 0 where they are equal."""
-    return backward(kernels.l1_backward, dy, input, target, None, None, 0, reduction_code(reduction), 0.5)
+    return backward(kernels.l1_loss_backward, dy, input, target, None, None, 0, reduction_code(reduction), 0.5)
 
 
 def smooth_l1_loss(input, target, beta=1.0, reduction="mean", *, bint keep=False):
     """With d = input - target: d² / (2 beta) where |d| < beta, else |d| - beta / 2. ValueError if beta is negative."""
-    return forward(kernels.smooth_l1_forward, input, target, None, None, limit(beta, "beta", True), reduction_code(reduction), 1, keep)
+    return forward(kernels.smooth_l1_loss_forward, input, target, None, None, limit(beta, "beta", True), reduction_code(reduction), 1, keep)
 
 
 def smooth_l1_loss_backward(dy, input, target, beta=1.0, reduction="mean"):
     """d / beta where |d| < beta, else sign(d)."""
-    return backward(kernels.smooth_l1_backward, dy, input, target, None, None, limit(beta, "beta", True), reduction_code(reduction), 1)
+    return backward(kernels.smooth_l1_loss_backward, dy, input, target, None, None, limit(beta, "beta", True), reduction_code(reduction), 1)
 
 
 def huber_loss(input, target, delta=1.0, reduction="mean", *, bint keep=False):
     """With d = input - target: d² / 2 where |d| <= delta, else delta (|d| - delta / 2). ValueError unless delta is positive."""
-    return forward(kernels.huber_forward, input, target, None, None, limit(delta, "delta", False), reduction_code(reduction), 1, keep)
+    return forward(kernels.huber_loss_forward, input, target, None, None, limit(delta, "delta", False), reduction_code(reduction), 1, keep)
 
 
 def huber_loss_backward(dy, input, target, delta=1.0, reduction="mean"):
     """d limited to [-delta, delta]."""
-    return backward(kernels.huber_backward, dy, input, target, None, None, limit(delta, "delta", False), reduction_code(reduction), 1)
+    return backward(kernels.huber_loss_backward, dy, input, target, None, None, limit(delta, "delta", False), reduction_code(reduction), 1)
 
 
 def binary_cross_entropy(input, target, weight=None, reduction="mean", *, bint keep=False):
