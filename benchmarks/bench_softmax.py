@@ -35,27 +35,23 @@ def log_softmax_backward(dy, y):
     return dx
 
 
+def case(name, dtype, ours, numpy, *arrays):
+    def check():
+        single = dtype == np.float32
+        np.testing.assert_allclose(ours(*arrays), numpy(*arrays), rtol=2e-5 if single else 1e-12, atol=1e-5 if single else 1e-13)
+
+    return name, arrays[0].shape, dtype, lambda: ours(*arrays), lambda: numpy(*arrays), check
+
+
 def cases():
-    """(name, shape, dtype, fastnn callable, NumPy callable, check callable), the check comparing the two results."""
+    """(name, shape, dtype, fastnn callable, NumPy callable, check callable), none taking an argument."""
     rng = np.random.default_rng(0)
     for dtype in (np.float32, np.float64):
-        close = {"rtol": 2e-5 if dtype == np.float32 else 1e-12, "atol": 1e-5 if dtype == np.float32 else 1e-13}
-
-        def check(a, b, close=close):
-            np.testing.assert_allclose(a, b, **close)
-
         for size in SIZES:
             for n in ROWS:
                 x, dy = rng.standard_normal((2, size // n, n)).astype(dtype)
-                p, log_p = kernels.softmax(x), kernels.log_softmax(x)
-                yield "softmax", x.shape, dtype, lambda x=x: kernels.softmax(x), lambda x=x: softmax(x), check
-                yield "log_softmax", x.shape, dtype, lambda x=x: kernels.log_softmax(x), lambda x=x: log_softmax(x), check
+                yield case("softmax", dtype, kernels.softmax, softmax, x)
+                yield case("log_softmax", dtype, kernels.log_softmax, log_softmax, x)
                 if size == SIZES[1]:
-                    yield (
-                        "softmax_backward", x.shape, dtype,
-                        lambda dy=dy, p=p: kernels.softmax_backward(dy, p), lambda dy=dy, p=p: softmax_backward(dy, p), check,
-                    )  # fmt: skip
-                    yield (
-                        "log_softmax_backward", x.shape, dtype,
-                        lambda dy=dy, p=log_p: kernels.log_softmax_backward(dy, p), lambda dy=dy, p=log_p: log_softmax_backward(dy, p), check,
-                    )  # fmt: skip
+                    yield case("softmax_backward", dtype, kernels.softmax_backward, softmax_backward, dy, kernels.softmax(x))
+                    yield case("log_softmax_backward", dtype, kernels.log_softmax_backward, log_softmax_backward, dy, kernels.log_softmax(x))
