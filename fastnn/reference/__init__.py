@@ -81,6 +81,13 @@ from .loss import (
     smooth_l1_loss as smooth_l1_loss,
     smooth_l1_loss_backward as smooth_l1_loss_backward,
 )
+from .elementwise import (
+    add_ as add_,
+    concatenate as concatenate,
+    concatenate_backward as concatenate_backward,
+    copy as copy,
+    sum_to as sum_to,
+)
 from .matmul import (
     add as add,
     add_backward as add_backward,
