@@ -3,6 +3,10 @@
  *   u_set u_load u_store   u_add u_xor u_or
  *   u_mul (the product of the lanes' low halves), u_high (a >> 32), u_low (a & (2^32 - 1)), u_raise (a << 32)
  */
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 typedef __m512i U;
 enum { UW = 8 };

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fastnn.kernels import batch_norm, batch_norm_backward, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from fastnn.nn.arguments import number_between, positive_int
-from fastnn.nn.module import Array, BufferField, Module, ParameterField, check_dtype
+from fastnn.nn.module import Array, BufferField, Module, ParameterField, check_dtype, grad_targets
 
 
 def _shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -18,11 +17,6 @@ def _shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     if not sizes:
         raise ValueError("normalized_shape must name at least one axis, got none")
     return tuple(positive_int(size, "normalized_shape", minimum=0) for size in sizes)
-
-
-def _target(parameter: Any) -> tuple[Array | None, bool]:
-    """Where a parameter's gradient goes, and whether to add to it; (None, False) without one."""
-    return (None, False) if parameter is None else parameter.grad_target()
 
 
 class LayerNorm(Module):
@@ -61,10 +55,7 @@ class LayerNorm(Module):
     def backward(self, dy: Array) -> Array | None:
         x, mean, rstd = self.saved()
         weight, bias = self._parameters["weight"], self._parameters["bias"]
-        dweight, accumulate = _target(weight)
-        dbias, accumulate_bias = _target(bias)
-        if bias is not None and accumulate != accumulate_bias:
-            accumulate = _even_out(dweight, accumulate, dbias)
+        dweight, dbias, accumulate = (None, None, False) if weight is None else grad_targets(weight, bias)
         return layer_norm_backward(
             dy, x, mean, rstd, None if weight is None else weight.data, dweight=dweight, dbias=dbias, accumulate=accumulate,
             input_gradient=self.needs_input_grad, weight_gradient=weight is not None, bias_gradient=bias is not None,
@@ -72,14 +63,6 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-
-
-def _even_out(dweight: Array | None, accumulate: bool, dbias: Array | None) -> bool:
-    """One of the two gradients is stale: clear it, so that both can be added to."""
-    stale = dbias if accumulate else dweight
-    if stale is not None:
-        stale[...] = 0
-    return True
 
 
 class RMSNorm(Module):
@@ -110,7 +93,7 @@ class RMSNorm(Module):
     def backward(self, dy: Array) -> Array | None:
         x, rstd = self.saved()
         weight = self._parameters["weight"]
-        dweight, accumulate = _target(weight)
+        dweight, accumulate = (None, False) if weight is None else weight.grad_target()
         return rms_norm_backward(
             dy, x, rstd, None if weight is None else weight.data, dweight=dweight, accumulate=accumulate,
             input_gradient=self.needs_input_grad, weight_gradient=weight is not None,
@@ -173,10 +156,7 @@ class BatchNorm1d(Module):
     def backward(self, dy: Array) -> Array | None:
         x, mean, rstd = self.saved()
         weight, bias = self._parameters["weight"], self._parameters["bias"]
-        dweight, accumulate = _target(weight)
-        dbias, accumulate_bias = _target(bias)
-        if accumulate != accumulate_bias:
-            accumulate = _even_out(dweight, accumulate, dbias)
+        dweight, dbias, accumulate = (None, None, False) if weight is None else grad_targets(weight, bias)
         return batch_norm_backward(
             dy, x, mean, rstd, None if weight is None else weight.data, dweight=dweight, dbias=dbias, accumulate=accumulate,
             input_gradient=self.needs_input_grad, parameter_gradients=weight is not None,

@@ -60,6 +60,8 @@ from .elementary import log1p as log1p
 from .dropout import (
     dropout as dropout,
     dropout_backward as dropout_backward,
+    dropout_next as dropout_next,
+    dropout_next_backward as dropout_next_backward,
 )
 from .loss import (
     binary_cross_entropy as binary_cross_entropy,
