@@ -55,6 +55,16 @@ def test_layer_draws_a_new_mask_each_time_and_backward_makes_it_again():
     assert layer.eval()(x) is x and layer.state_dict() == {}
 
 
+def test_dropout_next_advances_the_stream_in_its_state(dtype, rng):
+    x = rng.standard_normal(300).astype(dtype)
+    state, expected = np.array([7, 2**64 - 2], np.uint64), np.array([7, 2**64 - 2], np.uint64)
+    for _ in range(2):
+        np.testing.assert_array_equal(kernels.dropout_next(x, 0.4, state), reference.dropout_next(x, 0.4, expected))
+        np.testing.assert_array_equal(kernels.dropout_next_backward(x, 0.4, state), reference.dropout_next_backward(x, 0.4, expected))
+        np.testing.assert_array_equal(state, expected)
+        expected[1], state[1] = 5, 5
+
+
 def test_bad_arguments_are_refused_in_a_sentence():
     x = np.ones(3, np.float32)
     with pytest.raises(ValueError, match=r"p must be between 0(\.0)? and 1(\.0)?, got 1.5"):
