@@ -53,7 +53,7 @@ class Sequential(Module):
         return zip(self.names or map(str, range(len(self.layers))), self.layers, strict=True)
 
     @property
-    def needs_input_grad(self) -> bool:  # type: ignore[override]
+    def needs_input_grad(self) -> bool:
         return self.layers[0].needs_input_grad if self.layers else True
 
     @needs_input_grad.setter
@@ -87,7 +87,7 @@ class _Fork(Module):
     _needs_input_grad = True
 
     @property
-    def needs_input_grad(self) -> bool:  # type: ignore[override]
+    def needs_input_grad(self) -> bool:
         return self._needs_input_grad
 
     @needs_input_grad.setter
