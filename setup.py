@@ -37,7 +37,7 @@ def c_sources() -> dict[str, list[str]]:
 def write_table_pxd() -> None:
     """Write kernels.def's argument structs and kernel table as Cython declarations, so that they are stated once."""
     text = re.sub(r"/\*.*?\*/", "", Path("csrc/kernels.def").read_text(), flags=re.DOTALL)
-    lines = ["# Written by setup.py from csrc/kernels.def.", "from fastnn.kernels._fnn cimport fnn_kernel, ptrdiff_t", "", 'cdef extern from "fnn.h" nogil:']
+    lines = ["# Written by setup.py from csrc/kernels.def.", "from fastnn.kernels._fnn cimport fnn_kernel, int64_t, ptrdiff_t, uint64_t", "", 'cdef extern from "fnn.h" nogil:']
     for name, fields in re.findall(r"FNN_ARGS\((\w+),(.*?)\)\s*\n", text, flags=re.DOTALL):
         lines.append(f"    ctypedef struct fnn_{name}_args:")
         lines += [f"        {' '.join(field.split())}" for field in fields.split(";") if field.strip()]

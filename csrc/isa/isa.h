@@ -19,6 +19,7 @@
 
 #include "../vec/reduce.h"
 #include "../vec/vmath.h"
+#include "../vec/u64.h"
 #include "../ops/map.h"
 #include "../ops/elementary.h"
 #include "../ops/activation.h"
@@ -32,6 +33,11 @@
 #include "../ops/softmax.h"
 #include "../ops/loss.h"
 #include "../ops/cross_entropy.h"
+#include "../ops/lanes.h"
+#include "../ops/elementwise.h"
+#include "../ops/dropout.h"
+#include "../ops/norm.h"
+#include "../ops/batch_norm.h"
 #include "../gemm/gemm.h"
 
 void FNN_NAME(fill)(fnn_table *table);

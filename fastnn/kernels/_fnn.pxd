@@ -1,5 +1,6 @@
 """What csrc/fnn.h declares, for Cython. The argument structs and the kernel table are in _table.pxd, written from kernels.def."""
 from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "fnn.h" nogil:
     ctypedef enum fnn_dtype:

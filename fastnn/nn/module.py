@@ -150,6 +150,8 @@ class Module:
     training: bool = True
     needs_input_grad: bool = True
     _saved: Any = None
+    _parameters: dict[str, Any]
+    _buffers: dict[str, Any]
 
     def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")

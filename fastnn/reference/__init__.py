@@ -60,6 +60,8 @@ from .elementary import log1p as log1p
 from .dropout import (
     dropout as dropout,
     dropout_backward as dropout_backward,
+    dropout_next as dropout_next,
+    dropout_next_backward as dropout_next_backward,
 )
 from .loss import (
     binary_cross_entropy as binary_cross_entropy,
@@ -80,6 +82,13 @@ from .loss import (
     nll_loss_backward as nll_loss_backward,
     smooth_l1_loss as smooth_l1_loss,
     smooth_l1_loss_backward as smooth_l1_loss_backward,
+)
+from .elementwise import (
+    add_ as add_,
+    concatenate as concatenate,
+    concatenate_backward as concatenate_backward,
+    copy as copy,
+    sum_to as sum_to,
 )
 from .matmul import (
     add as add,

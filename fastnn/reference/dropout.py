@@ -77,3 +77,14 @@ def dropout(x: Array, p: float, seed: int, stream: int) -> Array:
 def dropout_backward(dy: Array, p: float, seed: int, stream: int) -> Array:
     """dy / (1 - p) where the forward kept x, else 0: the forward itself, on dy."""
     return dropout(dy, p, seed, stream)
+
+
+def dropout_next(x: Array, p: float, state: Array) -> Array:
+    """Add 1 to the stream in state, two uint64 {seed, stream}, then dropout with both."""
+    state[1] += np.uint64(1)
+    return dropout(x, p, int(state[0]), int(state[1]))
+
+
+def dropout_next_backward(dy: Array, p: float, state: Array) -> Array:
+    """The backward of the last dropout_next with this state."""
+    return dropout_backward(dy, p, int(state[0]), int(state[1]))

@@ -1,0 +1,76 @@
+"""Dropout with counter-based random numbers. Formulas and the generator: fastnn.reference.dropout.
+
+The mask is a function of (seed, stream, element) alone; it is never stored, backward makes it again.
+"""
+cimport numpy as cnp
+from libc.stdint cimport uint64_t
+from fastnn.kernels._arrays cimport deliver, dtype_index, real, target
+from fastnn.kernels._core cimport keep, kernels, launch, launch_shares
+from fastnn.kernels._table cimport fnn_advance_args, fnn_dropout_args
+
+cnp.import_array()
+
+
+cdef object masked(object x, str name, object p, uint64_t seed, uint64_t stream, const uint64_t *state, object out):
+    cdef cnp.ndarray a = real(x, name)
+    cdef fnn_dropout_args args
+    cdef double probability = p
+    cdef cnp.ndarray y
+    if not 0 <= probability <= 1:
+        raise ValueError(f"p must be between 0 and 1, got {p}")
+    y = target(out, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a), a, None, True)
+    args.y, args.x, args.n = cnp.PyArray_DATA(y), cnp.PyArray_DATA(a), cnp.PyArray_SIZE(a)
+    args.state, args.seed, args.stream = state, seed, stream
+    args.threshold = <uint64_t>(probability * 4294967296.0)
+    args.scale = 1 / (1 - probability) if probability < 1 else 0
+    launch(kernels.dropout[dtype_index(a)], &args, sizeof(args), 4.0 * args.n)
+    return deliver(y, out)
+
+
+cdef uint64_t word(object value, str name) except? 0:
+    if not 0 <= value < 2**64:
+        raise ValueError(f"{name} must be between 0 and 2**64 - 1, got {value}")
+    return value
+
+
+def dropout(x, p, seed, stream, out=None):
+    """x / (1 - p) where the mask of (seed, stream) keeps an element, else 0; each is dropped with probability p.
+
+    p: in [0, 1]; seed, stream: integers in [0, 2**64). Raises ValueError outside of these ranges.
+    """
+    return masked(x, "x", p, word(seed, "seed"), word(stream, "stream"), NULL, out)
+
+
+def dropout_backward(dy, p, seed, stream, out=None):
+    """dy / (1 - p) where the forward with this seed and stream kept x, else 0."""
+    return masked(dy, "dy", p, word(seed, "seed"), word(stream, "stream"), NULL, out)
+
+
+cdef uint64_t *words(object state) except NULL:
+    cdef cnp.ndarray cell
+    if isinstance(state, cnp.ndarray):
+        cell = state
+        if cnp.PyArray_TYPE(cell) == cnp.NPY_UINT64 and cnp.PyArray_SIZE(cell) == 2 and cnp.PyArray_ISCARRAY(cell):
+            keep(cell)
+            return <uint64_t *>cnp.PyArray_DATA(cell)
+    raise TypeError("state must be a writeable array of two uint64: the seed and the stream")
+
+
+def dropout_next(x, p, state):
+    """Advance the stream in `state`, an array of two uint64 {seed, stream}, then `dropout` with both as they are then.
+
+    A recorded plan that replays this draws a fresh mask each time.
+    """
+    cdef fnn_advance_args args
+    cdef uint64_t *cell = words(state)
+    if not 0 <= p <= 1:
+        raise ValueError(f"p must be between 0 and 1, got {p}")
+    real(x, "x")
+    args.counter = cell + 1
+    launch_shares(kernels.advance[0], &args, sizeof(args), 1, 1, False)
+    return masked(x, "x", p, 0, 0, cell, None)
+
+
+def dropout_next_backward(dy, p, state):
+    """The backward of the last `dropout_next` with this state."""
+    return masked(dy, "dy", p, 0, 0, words(state), None)

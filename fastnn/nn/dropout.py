@@ -1,0 +1,47 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn.kernels import dropout_next, dropout_next_backward
+from fastnn.nn.arguments import number_between
+from fastnn.nn.module import Array, Module
+from fastnn.random import Rng, default_rng
+
+
+class Dropout(Module):
+    """In training, zero each element with probability p and divide the others by 1 - p; in evaluation, return the input itself.
+
+    Each forward in training draws a new mask, a function of the layer's seed, of how many it has drawn and of the element alone; the
+    seed comes from `rng`. `inplace` is accepted and without effect. The seed and the count are no part of state_dict (as in
+    PyTorch); a checkpoint that is to resume with the same masks keeps extra_state().
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, rng: Rng = None) -> None:
+        self.p = number_between(p, "p", 0, 1)
+        self._state = np.array([default_rng(rng).integers(2**64, dtype=np.uint64), 0], np.uint64)
+
+    def forward(self, x: Array) -> Array:
+        if not self.training:
+            return x
+        self._saved = True
+        return dropout_next(x, self.p, self._state)
+
+    def backward(self, dy: Array) -> Array | None:
+        self.saved()
+        return dropout_next_backward(dy, self.p, self._state) if self.needs_input_grad else None
+
+    def extra_state(self) -> Array:
+        """A copy of {seed, masks drawn}, two uint64."""
+        return self._state.copy()
+
+    def load_extra_state(self, state: Array) -> None:
+        """Go on from what extra_state gave."""
+        array = np.asarray(state)
+        if array.shape != (2,) or array.dtype != np.uint64:
+            raise ValueError(f"state must be two uint64, got shape {array.shape} and dtype {array.dtype}")
+        self._state[...] = array
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
