@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 import threading
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
 
-Rng = "SupportsIndex | np.random.Generator | None"  # what an rng= argument takes
+Rng: TypeAlias = "SupportsIndex | np.random.Generator | None"  # what an rng= argument takes
 
 _lock = threading.Lock()
 _generator: np.random.Generator | None = None

@@ -84,7 +84,8 @@ def read_samples(name: str) -> NDArray[Any]:
         raise CommandError(f"{name} must hold numbers, but holds {samples.dtype}")
     if samples.ndim == 0:
         raise CommandError(f"{name} must hold an array of samples, but holds a single number")
-    return samples[None] if samples.ndim == 1 else samples
+    rows: NDArray[Any] = samples[None] if samples.ndim == 1 else samples
+    return rows
 
 
 def _numpy(name: str) -> Any:

@@ -63,7 +63,7 @@ def build(architecture: Any, dtype: DTypeLike = np.float32, rng: Rng = None) -> 
         if not all(_is_plain(value) for value in arguments.values()):
             raise ValueError(f"layer {i}, {name}, must have plain arguments, got {arguments!r}")
         extra: dict[str, Any] = {"dtype": dtype} if name in _WITH_PARAMETERS else {}
-        if name == "Linear":
+        if name in ("Linear", "Dropout"):
             extra["rng"] = generator
         try:
             layers.append(getattr(nn, name)(**arguments, **extra))

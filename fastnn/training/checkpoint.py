@@ -12,6 +12,7 @@ from fastnn.nn.module import Array, Module
 from fastnn.optim import Optimizer
 from fastnn.training.files import read_file, write_file
 from fastnn.training.history import History
+from fastnn.training.state import extra_states, load_extra_states
 
 Path = str | os.PathLike[str]
 
@@ -64,11 +65,12 @@ def save_checkpoint(
     path: Path, model: Module, optimizer: Optimizer | None = None, scheduler: Any = None, loader: Any = None, history: History | None = None,
     metadata: Any = None,
 ) -> None:  # fmt: skip
-    """Write a run to `path`, atomically: the model and, of what is given, the optimizer, the schedule, the loader and the history.
+    """Write a run to `path`, atomically: the model with its dropout counters and, of what is given, the optimizer, the schedule, the loader and the history.
 
     A run that has loaded it goes on with the bits that an uninterrupted run has.
     """
     arrays: dict[str, Any] = {f"model.{name}": array for name, array in model.state_dict().items()}
+    arrays.update((f"extra.{name}", array) for name, array in extra_states(model).items())
     about: dict[str, Any] = {"metadata": metadata}
     if optimizer is not None:
         state = optimizer.state_dict()
@@ -108,6 +110,7 @@ def load_checkpoint(
             raise ValueError(f"{name} was saved with a {kept} as its {what}, got a {type(taker).__name__}")
     _load_model(model, _under("model.", arrays), path)
     try:
+        load_extra_states(model, _under("extra.", arrays))
         if optimizer is not None:
             saved = about["optimizer"]
             state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in saved["state"].items()}

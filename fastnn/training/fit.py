@@ -35,6 +35,14 @@ class Mean:
         self.rows, self._loss = 0, 0.0
         self._sums = [0.0] * len(self.functions)
 
+    def number(self, loss: Any) -> float:
+        """A loss as a number; TypeError if it is an array."""
+        if isinstance(loss, float):
+            return loss
+        if np.ndim(loss):
+            raise TypeError(f"loss must give one number, got an array of shape {np.shape(loss)}; use reduction=\"mean\" or \"sum\"")
+        return float(loss)
+
     def add(self, loss: float, output: Array, target: Any) -> int:
         """Add a batch; returns its rows."""
         rows = rows_of(target)
@@ -80,10 +88,8 @@ def fit(
     history = History() if history is None else history
     state = FitState(model, loss, optimizer, batches, history, epochs, scheduler=None if schedule is None else schedule.scheduler)
     observers = ([] if schedule is None else [schedule], list(callbacks))
-    total = len(batches) * batches.batch_size if isinstance(batches, DataLoader) else None
-    if total is not None:
-        total = min(total, batches.rows) * max(epochs - history.epochs, 0)  # type: ignore[union-attr]
-    report = Report(verbose, progress, epochs, total)
+    rows = min(len(batches) * batches.batch_size, batches.rows) if isinstance(batches, DataLoader) else None
+    report = Report(verbose, progress, epochs, None if rows is None else rows * max(epochs - history.epochs, 0))
     needed = model.needs_input_grad
     try:
         model.needs_input_grad = False
@@ -145,7 +151,7 @@ def _batches(
         snapshot.before_step()
         try:
             output = model.forward(*inputs)
-            state.batch_loss = value = float(loss(output, target))
+            state.batch_loss = value = mean.number(loss(output, target))
             optimizer.zero_grad()
             model.backward(loss.backward())
             if clip_grad_norm is not None:
@@ -186,7 +192,7 @@ def _evaluate(model: Module, loss: Any, batches: Iterable[Any], mean: Mean, pref
         for batch in batches:
             inputs, target = parts(batch, "data")
             output = model.forward(*inputs)
-            mean.add(float(loss(output, target)), output, np.asarray(target))
+            mean.add(mean.number(loss(output, target)), output, np.asarray(target))
     if not mean.rows:
         raise ValueError("data is empty: it gave no batch")
     return mean.values(prefix)

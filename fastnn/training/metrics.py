@@ -18,8 +18,8 @@ def _labels(output: Array, target: Array) -> Array:
     if output.ndim < 2:
         raise ValueError(f"accuracy needs outputs of shape (rows, classes, …), got {output.shape}")
     if target.shape == output.shape:
-        return target.argmax(axis=1)
-    if target.shape != output.shape[:1] + output.shape[2:]:
+        target = target.argmax(axis=1)
+    elif target.shape != output.shape[:1] + output.shape[2:]:
         raise ValueError(f"accuracy needs targets of shape {output.shape[:1] + output.shape[2:]} or {output.shape}, got {target.shape}")
     return target
 

@@ -18,13 +18,13 @@ class Report:
         self._columns: list[str] = []
         self._bar: Any = None
         self._warned = False
-        terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._terminal = terminal = sys.stderr is not None and sys.stderr.isatty()
         if progress if progress is not None else verbose and terminal:
             from tqdm import tqdm
 
             self._bar = tqdm(
                 total=total, desc="training", unit=" samples", unit_scale=True, ncols=None if terminal else 80,
-                mininterval=0.1 if terminal else 1.0, leave=not terminal, dynamic_ncols=terminal, file=sys.stderr,
+                mininterval=0.1 if terminal else 10.0, leave=not terminal, dynamic_ncols=terminal, file=sys.stderr,
             )  # fmt: skip
 
     def advance(self, samples: int) -> None:
@@ -41,7 +41,7 @@ class Report:
             names = "".join(f"  {label(name):>{column_width(name)}}" for name in values)
             self._print(f"{'epoch':>{width}}{names}  {'time':>8}")
         numbers = "".join(f"  {shown(name, value):>{column_width(name)}}" for name, value in values.items())
-        self._print(f"{f'{number}/{self.epochs}':>{width}}{numbers}  {duration(seconds):>8}")
+        self._print(f"{f'{number}/{self.epochs}':>{width}}{numbers}  {clock(seconds):>8}")
 
     def warn(self, sentence: str) -> None:
         """Give a RuntimeWarning, once in a run."""
@@ -50,7 +50,7 @@ class Report:
             warnings.warn(sentence, RuntimeWarning, stacklevel=5)
 
     def _print(self, line: str) -> None:
-        if self._bar is not None:
+        if self._bar is not None and self._terminal:  # above the bar
             self._bar.write(line, file=sys.stdout)
             sys.stdout.flush()
         else:
@@ -76,6 +76,11 @@ def shown(name: str, value: float) -> str:
     if name.endswith("accuracy"):
         return f"{100 * value:.1f} %"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
+
+
+def clock(seconds: float) -> str:
+    """An epoch's time, with the same unit for similar epochs."""
+    return f"{1e3 * seconds:.1f} ms" if seconds < 0.9995 else duration(seconds) if seconds >= 99.5 else f"{seconds:.2f} s"
 
 
 def duration(seconds: float) -> str:
