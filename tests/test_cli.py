@@ -1,0 +1,261 @@
+"""The command `fastnn`, and the examples."""
+
+import csv
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.cli import main
+from fastnn.data import digits
+from fastnn.training.architecture import build
+from fastnn.training.files import read_file
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+MNIST = os.environ.get("FASTNN_MNIST_DIR")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    threads = fastnn.get_num_threads()
+    monkeypatch.chdir(tmp_path)
+    yield
+    fastnn.set_num_threads(threads)
+
+
+def command(*arguments, **options):
+    """The command in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "fastnn", *arguments], capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.fixture
+def trained(capfd):
+    assert main(["train", "--epochs", "2", "--json"]) == 0
+    capfd.readouterr()
+    return "model.safetensors"
+
+
+# --- train ---
+
+
+def test_train_reaches_97_percent_and_says_so(tmp_path):
+    done = command("train", "--plot")
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
+    for part in ("Linear", "ReLU", "parameters", "(32, 256)", "30/30", "samples per second", "plain NumPy", "times as fast", "model.safetensors"):
+        assert part in out, part
+    accuracy = float(out.split("test accuracy")[1].split("%")[0])
+    assert accuracy >= 97
+    assert (tmp_path / "learning-curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "100%" in done.stderr  # the progress bar
+
+
+def test_train_is_reproducible_from_the_seed(capfd):
+    histories = []
+    for seed, threads in ((1, 1), (1, 2), (2, 1)):
+        name = f"{seed}{threads}.safetensors"
+        assert main(["train", "--epochs", "2", "--dropout", "0.2", "--seed", str(seed), "--threads", str(threads), "--json", "--output", name]) == 0
+        result = json.loads(capfd.readouterr().out)
+        histories.append((result["history"], {k: v.tobytes() for k, v in read_file(name)[0].items()}))
+    assert histories[0] == histories[1] != histories[2]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "adagrad"])
+def test_train_knows_the_optimizers_with_good_learning_rates(capfd, optimizer):
+    assert main(["train", "--epochs", "10", "--optimizer", optimizer, "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["test_accuracy"] > 0.93
+    assert (result["numpy"] is None) == (optimizer not in ("adam", "sgd"))
+
+
+def test_train_takes_its_options(capfd):
+    assert main(["train", "--epochs", "1", "--hidden", "16,8", "--activation", "GELU", "--dropout", "0.1", "--batch-size", "100", "--lr", "0.01",
+                 "--schedule", "constant", "--output", "small.safetensors"]) == 0  # fmt: skip
+    out = capfd.readouterr().out
+    assert "GELU" in out and "(100, 16)" in out and "(100, 8)" in out and "not compared" in out
+    about = read_file("small.safetensors")[2]
+    assert [layer for layer, _ in about["architecture"]] == ["Linear", "GELU", "Dropout", "Linear", "GELU", "Dropout", "Linear"]
+
+
+def test_train_without_a_hidden_layer(capfd):
+    assert main(["train", "--epochs", "5", "--hidden", "", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["test_accuracy"] > 0.9
+
+
+@pytest.mark.skipif(not MNIST, reason="FASTNN_MNIST_DIR is not set")
+def test_train_reaches_97_and_a_half_percent_on_mnist(capfd):
+    assert main(["train", "--data", "mnist", "--data-dir", MNIST, "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["hidden"] == [128] and result["test_accuracy"] >= 0.975
+
+
+# --- predict ---
+
+
+def idx(array):
+    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def samples():
+    """The test digits as whole numbers, and what the trained model says of them."""
+    x = digits()[1][0][:20]
+    return x, (x * 16).astype(np.uint8)
+
+
+def expected(name, x):
+    state, _, about = read_file(name)
+    model = build(about["architecture"])
+    model.load_state_dict(state)
+    return fastnn.predict(model, x).argmax(axis=1)
+
+
+@pytest.mark.parametrize("kind", ["floats.npy", "integers.npy", "x.npz", "one.npz", "numbers.csv", "header.csv", "floats.csv", "images.idx", "images.gz", "images.npy"])
+def test_predict_reads_every_kind_of_file(trained, samples, capfd, kind):
+    x, pixels = samples
+    if kind == "floats.npy":
+        np.save(kind, x)
+    elif kind == "integers.npy":
+        np.save(kind, pixels.astype(">i4"))
+    elif kind == "images.npy":
+        np.save(kind, x.astype(np.float64).reshape(-1, 8, 8))
+    elif kind == "x.npz":
+        np.savez(kind, x=x, y=np.zeros(20))
+    elif kind == "one.npz":
+        np.savez(kind, pixels)
+    elif kind == "floats.csv":
+        np.savetxt(kind, x, delimiter=",", fmt="%.6f")
+    elif kind.endswith("csv"):
+        np.savetxt(kind, pixels, delimiter=",", fmt="%d", header=",".join(f"pixel {i}" for i in range(64)) if "header" in kind else "", comments="")
+    else:
+        data = idx(pixels.reshape(-1, 8, 8))
+        Path(kind).write_bytes(gzip.compress(data) if kind.endswith("gz") else data)
+    assert main(["predict", trained, kind]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].split() == ["row", "class", "probability"] and len(lines) == 21
+    rows = [line.split() for line in lines[1:]]
+    assert [int(row[1]) for row in rows] == expected(trained, x).tolist()
+    assert all(0.1 <= float(row[2]) <= 1 for row in rows)
+
+
+def test_predict_writes_a_csv(trained, samples, capfd):
+    np.save("x.npy", samples[0])
+    assert main(["predict", trained, "x.npy", "--output", "out.csv"]) == 0
+    rows = list(csv.DictReader(open("out.csv", newline="")))
+    assert [int(row["class"]) for row in rows] == expected(trained, samples[0]).tolist() and rows[3]["row"] == "3"
+    np.save("x.npy", np.zeros((0, 64), np.float32))
+    assert main(["predict", trained, "x.npy"]) == 0
+
+
+def test_predict_tells_what_is_wrong_in_one_sentence(trained, capfd):
+    np.save("narrow.npy", np.zeros((2, 63)))
+    np.save("words.npy", np.array(["a"]))
+    np.save("objects.npy", np.array([{}]), allow_pickle=True)
+    np.save("single.npy", np.float32(1))
+    np.savez("two.npz", a=np.zeros(1), b=np.zeros(1))
+    Path("cut.npy").write_bytes(b"\x93NUMPY")
+    Path("ragged.csv").write_text("1,2\n3\n")
+    Path("word.csv").write_text("1,2\n3,x\n")
+    Path("cut.idx").write_bytes(b"\0\0\x08\x01\0\0\0\x09")
+    Path("cut.safetensors").write_bytes(Path(trained).read_bytes()[:-1])
+    fastnn.save(fastnn.nn.Linear(64, 10), "plain.safetensors")
+    for model, file, match in [
+        (trained, "none.npy", "none.npy does not exist"),
+        (trained, "narrow.npy", "must have 64 numbers a sample"),
+        (trained, "words.npy", "must hold numbers"),
+        (trained, "objects.npy", "not a file of NumPy's"),
+        (trained, "single.npy", "a single number"),
+        (trained, "cut.npy", "not a file of NumPy's"),
+        (trained, "two.npz", "must hold one array, or one named x"),
+        (trained, "ragged.csv", "line 2, has 1 numbers"),
+        (trained, "word.csv", "line 2, must be numbers"),
+        (trained, "cut.idx", "cut.idx is cut short"),
+        (trained, "folder", "folder"),
+        ("none.safetensors", "narrow.npy", "none.safetensors: No such file"),
+        ("cut.safetensors", "narrow.npy", "cut.safetensors is not a complete safetensors file"),
+        ("plain.safetensors", "narrow.npy", "does not say which layers it has"),
+    ]:
+        os.makedirs("folder", exist_ok=True)
+        assert main(["predict", model, file]) == 1
+        out, err = capfd.readouterr()
+        assert out == "" and err.startswith("fastnn: ") and match in err and err.count("\n") == 1, err
+
+
+# --- the rest ---
+
+
+def test_info(capfd):
+    assert main(["info"]) == 0
+    out = capfd.readouterr().out
+    for part in (fastnn.__version__, fastnn.instruction_set(), "threads", np.__version__, "compiler"):
+        assert part in out
+    assert main(["info", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["instruction_set"] == fastnn.instruction_set()
+    assert main(["--version"]) == 0 and capfd.readouterr().out == f"fastnn {fastnn.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "--epochs", "0"], ["train", "--epochs", "x"], ["train", "--lr", "nan"], ["train", "--lr", "-1"], ["train", "--dropout", "1"],
+     ["train", "--hidden", "3,,4"], ["train", "--hidden", "0"], ["train", "--data", "cats"], ["train", "--seed", "-1"], ["train", "--optimizer", "x"],
+     ["train", "--what"], ["dance"], ["predict", "one"], ["predict", "a", "b", "--divide-by", "0"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_usage_ends_with_2(arguments, capfd):
+    with pytest.raises(SystemExit) as exit:
+        main(arguments)
+    assert exit.value.code == 2 and "usage: fastnn" in capfd.readouterr().err
+    assert main([]) == 2 and "usage: fastnn" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, match",
+    [(["--activation", "magic"], "activation must be one of relu"), (["--data", "mnist"], "give it with --data-dir"),
+     (["--data", "mnist", "--data-dir", "nowhere"], "Fetch it with --download"), (["--epochs", "1", "--output", "no/folder/m"], "no/folder/m cannot be written")],
+)  # fmt: skip
+def test_failures_are_one_sentence_and_end_with_1(arguments, match):
+    done = command("train", *arguments)
+    assert done.returncode == 1 and match in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("fastnn: ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT ends a process on Windows")
+def test_ctrl_c_ends_with_130_and_without_a_traceback():
+    import signal
+
+    process = subprocess.Popen([sys.executable, "-u", "-m", "fastnn", "train", "--epochs", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not process.stdout.readline().startswith("    2/"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in err and "interrupted" in err
+    assert not os.path.exists("model.safetensors")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes of this kind")
+def test_a_closed_pipe_is_no_error(trained):
+    np.save("x.npy", np.zeros((100000, 64), np.float32))
+    process = subprocess.Popen([sys.executable, "-m", "fastnn", "predict", trained, "x.npy"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait(30) in (0, 1)
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_examples_run(example):
+    done = subprocess.run([sys.executable, "-W", "error", str(EXAMPLES / example)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_help_does_not_import_what_it_does_not_need():
+    code = "import sys; from fastnn.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "assert not {'fastnn.training', 'fastnn.data', 'tqdm', 'safetensors', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
