@@ -1,13 +1,14 @@
 """fastnn: neural networks on CPUs, on plain NumPy arrays."""
 
-from pathlib import Path as _Path
+import os as _os
 
 try:
     from fastnn.kernels import _core
 except ModuleNotFoundError as _error:
-    if (_Path(__file__).parent / "kernels" / "_core.pyx").exists():
+    _folder = _os.path.dirname(_os.path.abspath(__file__))
+    if _os.path.exists(_os.path.join(_folder, "kernels", "_core.pyx")):
         raise ImportError(
-            f"fastnn was imported from its source folder {_Path(__file__).parent}, whose modules are not compiled; "
+            f"fastnn was imported from its source folder {_folder}, whose modules are not compiled; "
             "install it (pip install .) and import it from elsewhere, or compile in place (python setup.py build_ext --inplace)"
         ) from _error
     raise
@@ -18,7 +19,6 @@ from typing import Any as _Any
 
 from fastnn import kernels as kernels
 from fastnn import nn as nn
-from fastnn import optim as optim
 from fastnn.gradcheck import gradcheck as gradcheck
 from fastnn.kernels._core import get_num_threads as get_num_threads
 from fastnn.kernels._core import instruction_set as instruction_set
@@ -27,6 +27,8 @@ from fastnn.random import manual_seed as manual_seed
 
 if _TYPE_CHECKING:
     from fastnn import data as data
+    from fastnn import optim as optim
+    from fastnn import reference as reference
     from fastnn import training as training
     from fastnn.training import evaluate as evaluate
     from fastnn.training import fit as fit
@@ -40,7 +42,7 @@ if _TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Imported when first asked for: many programs need none of these.
-_MODULES = ("bench", "data", "reference", "training")
+_MODULES = ("bench", "data", "optim", "reference", "training")
 _FUNCTIONS = ("evaluate", "fit", "load", "load_checkpoint", "load_state", "predict", "save", "save_checkpoint")
 
 

@@ -10,16 +10,14 @@ Fans: a weight of shape (out, in, k1, ...) has fan_in = in k1 ... and fan_out = 
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..random import default_rng
+from ..random import Rng, default_rng
 
 Array = npt.NDArray[Any]
-Rng = SupportsIndex | np.random.Generator | None
 
 
 def _fill(array: Array, values: Any) -> Array:
@@ -95,6 +93,8 @@ def trunc_normal_(
             outside = outside[(z[outside] < low) | (z[outside] > high)]
     else:
         p = below + inside * (1.0 - generator.random(array.size))
+        from statistics import NormalDist  # slow to import, and rarely needed
+
         inverse = NormalDist().inv_cdf
         z = np.clip(np.array([inverse(q) for q in p.tolist()], np.float64), low, high)
     z = -z if mirrored else z
