@@ -30,9 +30,13 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     fastnn.set_num_threads(threads)
 
 
-def command(*arguments, **options):
+# A process of its own finds the fastnn that is tested from any folder.
+HERE = dict(os.environ, PYTHONPATH=os.pathsep.join([str(Path(fastnn.__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]))
+
+
+def command(*arguments):
     """The command in a process of its own."""
-    return subprocess.run([sys.executable, "-m", "fastnn", *arguments], capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run([sys.executable, "-m", "fastnn", *arguments], capture_output=True, text=True, timeout=120, env=HERE)
 
 
 @pytest.fixture
@@ -148,7 +152,8 @@ def test_predict_reads_every_kind_of_file(trained, samples, capfd, kind):
 def test_predict_writes_a_csv(trained, samples, capfd):
     np.save("x.npy", samples[0])
     assert main(["predict", trained, "x.npy", "--output", "out.csv"]) == 0
-    rows = list(csv.DictReader(open("out.csv", newline="")))
+    with open("out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
     assert [int(row["class"]) for row in rows] == expected(trained, samples[0]).tolist() and rows[3]["row"] == "3"
     np.save("x.npy", np.zeros((0, 64), np.float32))
     assert main(["predict", trained, "x.npy"]) == 0
@@ -230,11 +235,13 @@ def test_failures_are_one_sentence_and_end_with_1(arguments, match):
 def test_ctrl_c_ends_with_130_and_without_a_traceback():
     import signal
 
-    process = subprocess.Popen([sys.executable, "-u", "-m", "fastnn", "train", "--epochs", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not process.stdout.readline().startswith("    2/"):
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": HERE}
+    with subprocess.Popen([sys.executable, "-m", "fastnn", "train", "--epochs", "100000"], **pipes) as process:
+        while line := process.stdout.readline():
+            if line.lstrip().startswith("2/"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in err and "interrupted" in err
     assert not os.path.exists("model.safetensors")
 
@@ -242,15 +249,15 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback():
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipes of this kind")
 def test_a_closed_pipe_is_no_error(trained):
     np.save("x.npy", np.zeros((100000, 64), np.float32))
-    process = subprocess.Popen([sys.executable, "-m", "fastnn", "predict", trained, "x.npy"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == b"" and process.wait(30) in (0, 1)
+    with subprocess.Popen([sys.executable, "-m", "fastnn", "predict", trained, "x.npy"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=HERE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait(30) in (0, 1)
 
 
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_examples_run(example):
-    done = subprocess.run([sys.executable, "-W", "error", str(EXAMPLES / example)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-W", "error", str(EXAMPLES / example)], capture_output=True, text=True, timeout=120, env=HERE)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -258,4 +265,4 @@ def test_examples_run(example):
 def test_help_does_not_import_what_it_does_not_need():
     code = "import sys; from fastnn.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     code += "assert not {'fastnn.training', 'fastnn.data', 'tqdm', 'safetensors', 'matplotlib'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60, env=HERE)

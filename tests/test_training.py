@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,7 +275,8 @@ INTERRUPTED = """
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill with SIGINT ends a process on Windows")
 def test_ctrl_c_waits_for_the_whole_step_and_the_run_can_go_on():
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(INTERRUPTED)], capture_output=True, text=True, timeout=60)
+    here = dict(os.environ, PYTHONPATH=str(Path(fastnn.__file__).resolve().parent.parent))
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(INTERRUPTED)], capture_output=True, text=True, timeout=60, env=here)
     assert done.stdout.strip() == "as if never interrupted", done.stderr
 
 

@@ -56,7 +56,10 @@ def run(options: argparse.Namespace) -> None:
     rate = options.lr or defaults["lr"] * {"sgd": 10, "adagrad": 2, "rmsprop": 0.3}.get(options.optimizer, 1)
     optimizer = make_optimizer(options.optimizer, model, rate)
     loader = data.DataLoader(*train, batch_size=options.batch_size, shuffle=True, seed=options.seed)
-    schedule = optim.OneCycleLR(optimizer, rate, total_steps=options.epochs * len(loader)) if options.schedule == "onecycle" else None
+    schedule = None
+    if options.schedule == "onecycle":
+        cycled = options.optimizer in ("adam", "adamw", "sgd")
+        schedule = optim.OneCycleLR(optimizer, rate, total_steps=options.epochs * len(loader), cycle_momentum=cycled)
     loss, times = nn.CrossEntropyLoss(), Times()
 
     threads = fastnn.get_num_threads()
