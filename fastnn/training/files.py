@@ -24,7 +24,7 @@ def write_file(path: str | os.PathLike[str], arrays: Mapping[str, Any], kind: st
     """Write arrays and metadata (anything that JSON can hold) to `path`: whole, or not at all."""
     from safetensors.numpy import save
 
-    plain = {name: np.array(array, order="C") for name, array in arrays.items()}
+    plain = {name: np.array(array, np.asarray(array).dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
     try:
         text = json.dumps(metadata, sort_keys=True)
     except (TypeError, ValueError) as error:
