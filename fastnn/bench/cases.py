@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastnn.bench import products
+from fastnn.bench import elementwise, networks, products, rowwise
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "peak": products.peak_cases,
     "matmul": products.numpy_cases,
+    "activation": elementwise.activation_cases,
+    "softmax": rowwise.softmax_cases,
+    "training": networks.training_cases,
+    "inference": networks.inference_cases,
 }
 
 
