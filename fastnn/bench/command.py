@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--only", metavar="AREA,…", default="", help=f"some of {', '.join((*AREAS, 'import'))}")
     p.add_argument("--match", metavar="TEXT", default="", help="only cases whose name, shape and dtype contain this")
     p.add_argument("--threads", metavar="N,…", default=default_threads(), help="numbers of threads (%(default)s)")
-    p.add_argument("--peers", metavar="NAME,…", help=f"compare with some of {', '.join(machine.PEERS)} besides NumPy; default: those that are installed")
+    p.add_argument("--peers", metavar="NAME,…", help=f"compare with some of {', '.join(machine.PEERS)} besides NumPy; default: those that are installed; for --check none")
     p.add_argument("--json", metavar="FILE", type=Path, help="write the results as JSON")
     p.add_argument("--png", metavar="FILE", type=Path, help="draw the results (needs matplotlib)")
     p.add_argument("--markdown", action="store_true", help="print the README's table at the end")
@@ -68,7 +68,7 @@ def check(areas: tuple[str, ...], peers: tuple[str, ...], threads: tuple[int, ..
                         case.prepare(peers).check()
                     except AssertionError as error:
                         wrong += 1
-                        print(f"WRONG: {case}, {n} threads: {error}")
+                        print(f"WRONG: {case}, {n} threads: {' '.join(str(error).split())[:300]}")
     print(f"{done} cases verified in {perf_counter() - start:.0f} s on {', '.join(map(str, threads))} threads, {wrong} wrong")
     return wrong
 
@@ -107,10 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(given)
     chosen = names(args.only, (*AREAS, "import"), "--only") or (*AREAS, "import")
     areas = tuple(area for area in AREAS if area in chosen)
-    peers = tuple(machine.versions(machine.PEERS)) if args.peers is None else names(args.peers, machine.PEERS, "--peers")
     threads = counts(args.threads)
     if args.check:
-        return 1 if check(areas, peers, threads, args.match) else 0
+        return 1 if check(areas, names(args.peers or "", machine.PEERS, "--peers"), threads, args.match) else 0
+    peers = tuple(machine.versions(machine.PEERS)) if args.peers is None else names(args.peers, machine.PEERS, "--peers")
 
     if args.from_json:
         about, rows = report.read_json(args.from_json)

@@ -113,8 +113,10 @@ FUNCTIONS: dict[str, Functions] = {
 def prepare(name: str, functions: Functions, shape: tuple[int, ...], dtype: str, _: tuple[str, ...]) -> Work:
     function, careful, exact, count = functions
     inputs = [random_array(*shape, dtype=dtype, seed=i) for i in range(count)]
-    if name == "tanh_backward":
+    if name == "tanh_backward":  # takes forward's result, as softmax_backward does
         np.tanh(inputs[1], out=inputs[1])
+    elif name == "softmax_backward":
+        inputs[1] = reference.softmax(inputs[1])
     ours, theirs, scratch = (np.empty(shape, dtype) for _ in range(3))
 
     def check() -> None:
