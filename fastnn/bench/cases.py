@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastnn.bench import elementwise, networks, products, rowwise
+from fastnn.bench import elementwise, losses, networks, norms, products, rowwise
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {
@@ -12,6 +12,8 @@ AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "matmul": products.numpy_cases,
     "activation": elementwise.activation_cases,
     "softmax": rowwise.softmax_cases,
+    "loss": losses.loss_cases,
+    "norm": norms.norm_cases,
     "training": networks.training_cases,
     "inference": networks.inference_cases,
 }

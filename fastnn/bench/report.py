@@ -59,8 +59,8 @@ def groups(rows: Iterable[Row]) -> dict[tuple[str, str], dict[int, list[Row]]]:
 
 
 def headline(row: Row) -> bool:
-    """Whether the README and the picture show it: float32, and of the activations those with a target."""
-    return (row.dtype != "float64" or row.area == "peak") and (row.area != "activation" or row.target is not None)
+    """Whether the README and the picture show it: what has a target, and of the rest inference and training."""
+    return row.area in ("training", "inference") or row.target is not None and (row.dtype != "float64" or row.area == "peak")
 
 
 def write_json(path: Path, about: Mapping[str, Any], rows: Sequence[Row]) -> None:
