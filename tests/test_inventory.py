@@ -13,6 +13,8 @@ TESTS = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_
 
 # Kernels that are not a public function's own forward or backward, and the public function that runs each.
 PARTS = {
+    "gelu_tanh_forward": "gelu",
+    "gelu_tanh_backward": "gelu_backward",
     "gemm": "matmul",
     "sum_rows": "linear_backward",
     "loss_total": "mse_loss",
