@@ -83,6 +83,10 @@ cdef class OptimizerGroup:
         if self.elements:
             self.launch_step()
 
+    def states_of(self, Py_ssize_t t):
+        """The state arrays of parameter t, None where unused."""
+        return [arrays[t] for arrays in self.states]
+
     cdef int tabulate(self) except -1:
         """Write down where the arrays of all parameters with a gradient are."""
         cdef Py_ssize_t i

@@ -113,7 +113,8 @@ class ParameterField:
         return Parameter(array)
 
     def array(self, entry: Any) -> Array:
-        return entry.data
+        array: Array = entry.data
+        return array
 
 
 class BufferField(ParameterField):
@@ -125,7 +126,8 @@ class BufferField(ParameterField):
         return array
 
     def array(self, entry: Any) -> Array:
-        return entry
+        array: Array = entry
+        return array
 
 
 def copy_into(target: Array, value: Any, name: str) -> None:

@@ -25,7 +25,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self._groups: list[OptimizerGroup] = []
-        entries = list(params)
+        entries: list[Any] = list(params)
         if not entries:
             raise ValueError("params must not be empty")
         if not all(isinstance(entry, dict) for entry in entries):
@@ -90,7 +90,7 @@ class Optimizer:
             count = len(group["params"])
             for t in range(count):
                 if tensors.steps[t]:
-                    arrays = {name: tensors.states[k][t].copy() for k, name in enumerate(self.states) if tensors.states[k][t] is not None}
+                    arrays = {name: array.copy() for name, array in zip(self.states, tensors.states_of(t)) if array is not None}
                     state[first + t] = {"step": float(tensors.steps[t]), **arrays}
             groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": list(range(first, first + count))})
             first += count
@@ -116,9 +116,9 @@ class Optimizer:
         for index, values in state["state"].items():
             tensors, t = entries[int(index)]
             tensors.steps[t] = values["step"]
-            for k, name in enumerate(self.states):
-                if tensors.states[k][t] is not None and name in values:
-                    tensors.states[k][t][...] = values[name]
+            for name, array in zip(self.states, tensors.states_of(t)):
+                if array is not None and name in values:
+                    array[...] = values[name]
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value}" for name, value in self.defaults.items())

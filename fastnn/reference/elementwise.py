@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .array import Array
-from .matmul import unbroadcast
+from .array import Array, unbroadcast
 
 
 def sum_to(x: Array, shape: Sequence[int]) -> Array:
