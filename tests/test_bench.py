@@ -109,7 +109,7 @@ def test_durations_have_three_digits(seconds, text):
 def test_markdown_has_a_line_for_each_group_and_a_column_for_each_number_of_threads():
     about = machine.about(())
     text = report.markdown(about, [ROW, replace(ROW, ratio=5.0), replace(ROW, threads=2)], "fastnn bench")
-    assert "| matmul float32 | numpy | 4.00× (3.00× to 5.00×) | 3.00× | ≥ 1.00× |" in text and about["processor"] in text
+    assert "| matmul float32 | numpy 4.00× (3.00× to 5.00×) | numpy 3.00× | numpy ≥ 1.00× |" in text and about["processor"] in text
 
 
 def test_json_gives_the_rows_back(tmp_path):

@@ -182,7 +182,7 @@ class Onnxruntime:
 
 
 class Sklearn:
-    """A step is partial_fit on one batch; for "mse" its loss is half of the others'."""
+    """Inference only: its training step cannot be asked for by itself."""
 
     def __init__(self, net: Network) -> None:
         from sklearn.neural_network import MLPClassifier, MLPRegressor

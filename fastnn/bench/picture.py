@@ -49,22 +49,24 @@ def draw(path: Path, about: Mapping[str, Any], rows: Sequence[Row]) -> None:
             panel(grid[line][column], area, n, by_area[area], limits, labels=column == 0, last=line == len(areas) - 1)
             if line == 0:
                 grid[line][column].annotate(
-                    f"{n} thread{'s' if n > 1 else ''}", (1, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", ha="right", fontsize=9,
-                    color=INK, fontweight="bold",
+                    f"{n} thread{'s' if n > 1 else ''}", (1, 1), xycoords="axes fraction", xytext=(0, 20), textcoords="offset points", ha="right", fontsize=10,
+                    color=GREY, fontweight="bold",
                 )  # fmt: skip
     peers = [peer for peer in COLOURS if any(row.peer == peer and row.unit == "x" for row in shown)]
     handles: list[Any] = [Patch(color=COLOURS[peer], label=f"against {peer}") for peer in peers]
     handles += [Line2D([], [], color=INK, linewidth=2, marker="|", linestyle="", markersize=9, label="target")]
     handles += [Line2D([], [], color=GREY, linewidth=1, label="lowest to highest")]
     figure.suptitle("How many times as fast as its peers is fastnn?", x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
-    figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=8, frameon=False)
-    figure.supxlabel(describe(about), x=0.01, ha="left", fontsize=6.5, color=GREY)
+    figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=8, frameon=False, title=describe(about), title_fontsize=6.5, alignment="left")
     figure.savefig(path)
 
 
 def panel(axes: Any, area: str, threads: int, found: dict[tuple[str, str], dict[int, list[Row]]], limits: tuple[float, float], labels: bool, last: bool) -> None:
     """The bars of an area for a number of threads."""
     share = area == "peak"
+    if not any(threads in by_threads for by_threads in found.values()):
+        axes.set_axis_off()
+        return
     start = 0.0 if share else 1.0
     for y, ((_, peer), by_threads) in enumerate(found.items()):
         members = by_threads.get(threads)
@@ -88,12 +90,14 @@ def panel(axes: Any, area: str, threads: int, found: dict[tuple[str, str], dict[
     else:
         axes.set_xscale("log")
         axes.set_xlim(*limits)
-        ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if limits[0] <= tick <= limits[1]]
+        ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if limits[0] <= tick <= limits[1]]
         axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks] if last else [""] * len(ticks))
         axes.minorticks_off()
         axes.axvline(1, color=INK, linewidth=0.8, zorder=1)
     axes.set_ylim(len(found) - 0.4, -0.6)
-    axes.set_yticks(range(len(found)), [f"{group.removeprefix('training step ').removeprefix('inference ')}" for group, _ in found] if labels else [""] * len(found))
+    names = [group.removeprefix("training step ").removeprefix("inference ") for group, _ in found]
+    names = [name if i == 0 or name != names[i - 1] else "" for i, name in enumerate(names)]
+    axes.set_yticks(range(len(found)), names if labels else [""] * len(found))
     axes.grid(axis="x", color=RULE, linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)

@@ -79,22 +79,29 @@ def describe(about: Mapping[str, Any]) -> str:
     return f"{about['processor']}, {about['instruction_set']}, {about['system']}; Python {about['python']}; {', '.join(known)}{blas}"
 
 
+def cell(peer: str, rows: Sequence[Row]) -> str:
+    ratios, unit = sorted(row.ratio for row in rows), rows[0].unit
+    spread = f" ({ratio(ratios[0], unit)} to {ratio(ratios[-1], unit)})" if len(ratios) > 1 else ""
+    return f"{peer} {ratio(median(ratios), unit)}{spread}"
+
+
+def target_of(by_threads: Mapping[int, Sequence[Row]]) -> str:
+    """The strictest target of some rows, or nothing."""
+    rows = [row for members in by_threads.values() for row in members]
+    targets = [row.target for row in rows if row.target is not None]
+    return ("≤ " if rows[0].unit == "s" else "≥ ") + ratio(max(targets), rows[0].unit).lstrip("+") if targets else ""
+
+
 def markdown(about: Mapping[str, Any], rows: Sequence[Row], command: str) -> str:
-    """The README's table: a line for each group and peer, the median of its ratios with the lowest and highest in brackets."""
+    """The README's table: a line for each group; for each peer the median of its ratios, with the lowest and highest in brackets."""
     counts = sorted({row.threads for row in rows})
     lines = [
-        "| work | against | " + " | ".join(f"{n} thread{'s' if n > 1 else ''}" for n in counts) + " | target |",
-        "|---|---|" + "---|" * (len(counts) + 1),
+        "| work | " + " | ".join(f"{n} thread{'s' if n > 1 else ''}" for n in counts) + " | target |",
+        "|---|" + "---|" * (len(counts) + 1),
     ]
-    for (group, peer), by_threads in groups(row for row in rows if headline(row)).items():
-        first = next(iter(by_threads.values()))[0]
-        targets = {row.target for members in by_threads.values() for row in members}
-        cells = []
-        for n in counts:
-            ratios = sorted(row.ratio for row in by_threads.get(n, ()))
-            spread = f" ({ratio(ratios[0], first.unit)} to {ratio(ratios[-1], first.unit)})" if len(ratios) > 1 else ""
-            cells.append(ratio(median(ratios), first.unit) + spread if ratios else "")
-        sign = "≤ " if first.unit == "s" else "≥ "
-        target = "" if None in targets else sign + ratio(max(t for t in targets if t is not None), first.unit).lstrip("+")
-        lines.append(f"| {group} | {peer} | {' | '.join(cells)} | {target} |")
+    shown = groups(row for row in rows if headline(row))
+    for group in dict.fromkeys(group for group, _ in shown):
+        cells = [", ".join(cell(peer, by_threads[n]) for (name, peer), by_threads in shown.items() if name == group and n in by_threads) for n in counts]
+        targets = [f"{peer} {wanted}" for (name, peer), by_threads in shown.items() if name == group and (wanted := target_of(by_threads))]
+        lines.append(f"| {group} | {' | '.join(cells)} | {', '.join(targets)} |")
     return "\n".join([*lines, "", f"`{command}` on {describe(about)}."])
