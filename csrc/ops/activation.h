@@ -8,35 +8,39 @@
  * d = 1 / (1 + e), sigmoid(x) is d or e d, and its derivative is e d². So the tails keep their digits. */
 #include "activation_coefficients.h"
 
-/* exp(-x), and x exp(-x), round to 0 from here on. */
+/* exp(-x), and x exp(-x), round to 0 from VANISHED on. See activation_gelu.h for the others. */
 #ifdef FNN_DTYPE_IS_F32
 #define VANISHED T_C(110.0)
 #define TAIL_SHIFT T_C(3.0)
 #define TAIL_LIMIT T_C(14.5)
+#define TAIL_ORDINARY T_C(13.0)
+#define GELU_ORDINARY T_C(9.5)
 #else
 #define VANISHED 760.0
 #define TAIL_SHIFT 4.0
 #define TAIL_LIMIT 39.0
+#define TAIL_ORDINARY 37.0
+#define GELU_ORDINARY 20.0
 #endif
 #define COUNT(c) ((int)(sizeof(c) / sizeof((c)[0])))
 
 /* x limited to [-limit, limit]; NaN stays. */
 FNN_INLINE V limited(V x, T limit) { return v_min(v_set(limit), v_max(v_set(-limit), x)); }
 
-/* s = sigmoid(x) and its derivative. */
-FNN_INLINE void sigmoid_parts(V x, V *s, V *slope)
+/* s = sigmoid(x) and its derivative. Ordinary: |x| < EXP_ORDINARY. */
+FNN_INLINE void sigmoid_parts(V x, V *s, V *slope, int ordinary)
 {
-    V one = v_set(1), e = v_exp(v_neg(v_abs(x))), d = v_div(one, v_add(one, e)), ed = v_mul(e, d);
+    V one = v_set(1), e = v_exp_of(v_neg(v_abs(x)), ordinary), d = v_div(one, v_add(one, e)), ed = v_mul(e, d);
     *s = v_select(v_lt(x, v_zero()), ed, d);
     *slope = v_mul(ed, d);
 }
 
 /* --- sigmoid, tanh --- */
 
-FNN_INLINE V tanh_map(V x, V p, V q)
+FNN_INLINE V tanh_map(V x, V p, V q, int ordinary)
 {
     (void)p, (void)q;
-    return v_tanh(x);
+    return v_tanh_of(x, ordinary);
 }
 
 /* With y = tanh(x): tanh'(x) = 1 - y². */
@@ -46,13 +50,13 @@ FNN_INLINE V tanh_derivative(V dy, V y, V p, V q)
     return v_mul(dy, v_fnma(y, y, v_set(1)));
 }
 
-MAP(tanh_forward, tanh_map)
+MAP_GUARDED(tanh_forward, tanh_map, all_above, TINY)
 MAP2(tanh_backward, tanh_derivative)
 
-FNN_INLINE V sigmoid(V x, V p, V q)
+FNN_INLINE V sigmoid(V x, V p, V q, int ordinary)
 {
     (void)p, (void)q;
-    return v_sigmoid(x);
+    return v_sigmoid_of(x, ordinary);
 }
 
 /* With y = sigmoid(x): sigmoid'(x) = y (1 - y). */
@@ -62,7 +66,7 @@ FNN_INLINE V sigmoid_derivative(V dy, V y, V p, V q)
     return v_mul(v_mul(dy, y), v_sub(v_set(1), y));
 }
 
-MAP(sigmoid_forward, sigmoid)
+MAP_GUARDED(sigmoid_forward, sigmoid, all_below, EXP_ORDINARY)
 MAP2(sigmoid_backward, sigmoid_derivative)
 
 /* tanhshrink(x) = x - tanh(x): below 1 by a polynomial (absolute error of the difference beyond: that of tanh). */
@@ -129,54 +133,54 @@ FNN_INLINE V logsigmoid(V x, V p, V q)
     return v_log_sigmoid(x);
 }
 
-FNN_INLINE V logsigmoid_derivative(V dy, V x, V p, V q)
+FNN_INLINE V logsigmoid_derivative(V dy, V x, V p, V q, int ordinary)
 {
     (void)p, (void)q;
-    return v_mul(dy, v_sigmoid(v_neg(x)));
+    return v_mul(dy, v_sigmoid_of(v_neg(x), ordinary));
 }
 
 MAP(logsigmoid_forward, logsigmoid)
-MAP2(logsigmoid_backward, logsigmoid_derivative)
+MAP2_GUARDED(logsigmoid_backward, logsigmoid_derivative, all_below, EXP_ORDINARY)
 
 /* mish(x) = x tanh(log(1 + E)) = x n / (n + 2) with E = exp(x) and n = E (E + 2). Above 40 that is x. */
-FNN_INLINE V mish(V x, V p, V q)
+FNN_INLINE V mish(V x, V p, V q, int ordinary)
 {
     (void)p, (void)q;
-    V e = v_exp(v_min(v_set(40), x)), n = v_mul(e, v_add(e, v_set(2)));
+    V e = v_exp_of(v_min(v_set(40), x), ordinary), n = v_mul(e, v_add(e, v_set(2)));
     return v_mul(v_max(v_set(-VANISHED), x), v_div(n, v_add(n, v_set(2))));
 }
 
 /* With r = 1 / (n + 2): mish'(x) = n r + 4 x r E (1 + E) r. */
-FNN_INLINE V mish_derivative(V dy, V x, V p, V q)
+FNN_INLINE V mish_derivative(V dy, V x, V p, V q, int ordinary)
 {
     (void)p, (void)q;
     V y = v_min(v_set(40), v_max(v_set(-VANISHED), x));
-    V e = v_exp(y), n = v_mul(e, v_add(e, v_set(2))), r = v_div(v_set(1), v_add(n, v_set(2)));
+    V e = v_exp_of(y, ordinary), n = v_mul(e, v_add(e, v_set(2))), r = v_div(v_set(1), v_add(n, v_set(2)));
     V rest = v_mul(v_mul(e, v_add(e, v_set(1))), r);
     return v_mul(dy, v_fma(v_mul(v_mul(v_set(4), y), r), rest, v_mul(n, r)));
 }
 
-MAP(mish_forward, mish)
-MAP2(mish_backward, mish_derivative)
+MAP_GUARDED(mish_forward, mish, all_below, EXP_ORDINARY)
+MAP2_GUARDED(mish_backward, mish_derivative, all_below, EXP_ORDINARY)
 
 /* silu(x) = x sigmoid(x). */
-FNN_INLINE V silu(V x, V p, V q)
+FNN_INLINE V silu(V x, V p, V q, int ordinary)
 {
     (void)p, (void)q;
-    return v_mul(v_max(v_set(-VANISHED), x), v_sigmoid(x));
+    return v_mul(v_max(v_set(-VANISHED), x), v_sigmoid_of(x, ordinary));
 }
 
 /* s + x s', s being sigmoid(x). */
-FNN_INLINE V silu_derivative(V dy, V x, V p, V q)
+FNN_INLINE V silu_derivative(V dy, V x, V p, V q, int ordinary)
 {
     (void)p, (void)q;
     V s, slope, y = limited(x, VANISHED);
-    sigmoid_parts(y, &s, &slope);
+    sigmoid_parts(y, &s, &slope, ordinary);
     return v_mul(dy, v_fma(y, slope, s));
 }
 
-MAP(silu_forward, silu)
-MAP2(silu_backward, silu_derivative)
+MAP_GUARDED(silu_forward, silu, all_below, EXP_ORDINARY)
+MAP2_GUARDED(silu_backward, silu_derivative, all_below, EXP_ORDINARY)
 
 /* --- ELU and its kin --- */
 

@@ -31,7 +31,7 @@ KERNEL(glu_backward, glu_backward)
         n = (row + 1) * span - i < W ? (row + 1) * span - i : W;
         if (n > end - i) n = end - i;
         V s, slope, dy = v_load_n((const T *)a->dy + i, n);
-        sigmoid_parts(v_load_n((const T *)a->x + at + span, n), &s, &slope);
+        sigmoid_parts(v_load_n((const T *)a->x + at + span, n), &s, &slope, 0);
         V u = v_load_n((const T *)a->x + at, n);
         v_store_n((T *)a->dx + at, v_mul(dy, s), n);
         v_store_n((T *)a->dx + at + span, v_mul(v_mul(dy, u), slope), n);

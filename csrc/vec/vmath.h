@@ -4,6 +4,10 @@
  * The polynomials are minimax fits by tools/fit_vmath.py. tests/c/test_vmath.c measures the errors; those quoted below are the
  * largest in ULP, float / double: float over every number with 2^-27 <= |x| < 2^7 and a grid over the others, double over a
  * million samples. None leaves its mathematical range.
+ *
+ * exp, tanh and sigmoid have a form name_of(x, ordinary): where a loop has found a whole block of arguments to be ordinary (map.h) it
+ * passes the constant 1, and the operations that only the others need are left out; the bits are the same. The polynomials of these
+ * three are in Horner's form, which has the fewest operations: their loops have enough independent vectors in flight.
  */
 #include "vmath_coefficients.h"
 
@@ -14,7 +18,9 @@
 #define ROUND_MAGIC T_C(0x1.8p+23)
 #define SQRT_HALF T_C(0x1.6a09e6p-1)
 #define SMALLEST_NORMAL T_C(0x1p-126)
+#define EXP_TINY T_C(0x1p-60)
 #define EXP_LIMIT T_C(105.0)
+#define EXP_ORDINARY T_C(87.0)
 #define EXP_NORMAL T_C(-0x1.5d589ep+6)
 #define EXP_LARGEST T_C(0x1.62e42ep+6)
 #define EXPM1_LOW T_C(-18.0)
@@ -32,7 +38,9 @@
 #define ROUND_MAGIC 0x1.8p+52
 #define SQRT_HALF 0x1.6a09e667f3bcdp-1
 #define SMALLEST_NORMAL 0x1p-1022
+#define EXP_TINY 0x1p-400
 #define EXP_LIMIT 746.0
+#define EXP_ORDINARY 708.0
 #define EXP_NORMAL -0x1.6232bdd7abcd2p+9
 #define EXP_LARGEST 0x1.62e42fefa39efp+9
 #define EXPM1_LOW (-38.0)
@@ -66,25 +74,43 @@ FNN_INLINE V scale_small(V p, I shift, M tiny)
     return v_select(tiny, v_from_bits(i_sub(v_bits(v_fma(p, s, unit)), v_bits(unit))), normal);
 }
 
-/* exp(x) = p 2^n: returns p, and n << T_MANTISSA. */
+/* The same by Horner's rule in x, and in -x. */
+FNN_INLINE V horner(V x, const T *c, int count)
+{
+    V sum = v_set(c[count - 1]);
+    for (int i = count - 2; i >= 0; i--) sum = v_fma(sum, x, v_set(c[i]));
+    return sum;
+}
+FNN_INLINE V horner_minus(V x, const T *c, int count)
+{
+    V sum = v_set(c[count - 1]);
+    for (int i = count - 2; i >= 0; i--) sum = v_fnma(sum, x, v_set(c[i]));
+    return sum;
+}
+
+/* exp(x) = p 2^n: returns p, and n << T_MANTISSA. EXP_TINY, which no result shows, makes a normal number of a subnormal x:
+ * a multiply-add with a subnormal operand costs Intel processors some 150 cycles. */
 FNN_INLINE V exp_parts(V x, I *shift)
 {
-    V magic = v_set(ROUND_MAGIC), t = v_fma(x, v_set(LOG2E), magic), n = v_sub(t, magic);
-    V r = v_fnma(n, v_set(LN2_LOW), v_fnma(n, v_set(LN2_HIGH), x));
-    V q = poly2(r, v_mul(r, r), exp_q, COUNT(exp_q));
+    V y = v_add(x, v_set(EXP_TINY));
+    V magic = v_set(ROUND_MAGIC), t = v_fma(y, v_set(LOG2E), magic), n = v_sub(t, magic);
+    V r = v_fnma(n, v_set(LN2_LOW), v_fnma(n, v_set(LN2_HIGH), y));
+    V q = horner(r, exp_q, COUNT(exp_q));
     *shift = i_shl(v_bits(t), T_MANTISSA);
     return v_fma(v_fma(q, r, v_set(1)), r, v_set(1));
 }
 
-/* exp(x): 0.92 / 0.86 ULP, subnormal results included. The rounding of r and of the last sum dominate. 0 from -104 (-746) down,
- * infinity above the logarithm of the largest number. */
-FNN_INLINE V v_exp(V x)
+/* exp(x): 0.87 / 0.86 ULP, subnormal results included. The rounding of r and of the last sum dominate. 0 from -104 (-746) down,
+ * infinity above the logarithm of the largest number. Ordinary: |x| < EXP_ORDINARY. */
+FNN_INLINE V v_exp_of(V x, int ordinary)
 {
     I shift;
-    V p = exp_parts(v_max(v_set(-EXP_LIMIT), x), &shift);
+    V p = exp_parts(ordinary ? x : v_max(v_set(-EXP_LIMIT), x), &shift);
+    if (ordinary) return v_from_bits(i_add(v_bits(p), shift));
     p = scale_small(p, shift, v_lt(x, v_set(EXP_NORMAL)));
     return v_select(v_le(x, v_set(EXP_LARGEST)), p, v_add(x, v_set((T)INFINITY))); /* overflow, and NaN */
 }
+FNN_INLINE V v_exp(V x) { return v_exp_of(x, 0); }
 
 /* x = n ln 2 + r; returns m = expm1(r), and t = n + magic, whose low mantissa bits are those of the integer n + bias. */
 FNN_INLINE V expm1_parts(V x, V magic, V *t)
@@ -110,29 +136,38 @@ FNN_INLINE V v_expm1(V x)
     return v_select(tiny, x, v_add(e, e));
 }
 
-/* tanh(x) = e / (e + 2) with e = expm1(2|x|): 1.79 / 1.7 ULP; e + 2 and the quotient dominate. Below TANH_SPLIT the same as
- * e/2 - e/2 e/(e + 2), which the quotient's error enters only in proportion to e. Odd; -0: -0; +-1 beyond TANH_LIMIT. */
-FNN_INLINE V v_tanh(V x)
+/* tanh(x) = h / (h + 1) with h = expm1(2|x|) / 2: 1.80 / 1.98 ULP; h, h + 1 and the quotient dominate. Below TANH_SPLIT the same
+ * as h - h h/(h + 1), which the quotient's error enters only in proportion to h. Odd; tiny and -0: x; +-1 beyond TANH_LIMIT.
+ * Ordinary: |x| >= TINY. */
+FNN_INLINE V v_tanh_of(V x, int ordinary)
 {
-    V t, a = v_min(v_set(TANH_LIMIT), v_abs(x));
-    V m = expm1_parts(v_add(a, a), v_set(ROUND_MAGIC + T_BIAS), &t), s = power_of_two(t);
-    V e = v_fma(s, m, v_sub(s, v_set(1))), q = v_div(e, v_add(e, v_set(2)));
-    V half = v_mul(e, v_set(T_C(0.5)));
-    return v_copysign(v_select(v_lt(a, v_set(TANH_SPLIT)), v_fnma(half, q, half), q), x);
+    V one = v_set(1), half = v_set(T_C(0.5)), magic = v_set(ROUND_MAGIC + (T_BIAS - 1)), size = v_abs(x);
+    V a = v_min(v_set(TANH_LIMIT), ordinary ? size : v_max(v_set(TINY), size)), b = v_add(a, a);
+    V t = v_fma(b, v_set(LOG2E), magic), n = v_sub(t, magic);
+    V r = v_fnma(n, v_set(LN2_LOW), v_fnma(n, v_set(LN2_HIGH), b));
+    V m = v_fma(v_mul(r, r), horner(r, expm1_q, COUNT(expm1_q)), r), s = power_of_two(t);
+    V h = v_fma(s, m, v_sub(s, half)), q = v_div(h, v_add(h, one));
+    V y = v_copysign(v_select(v_lt(a, v_set(TANH_SPLIT)), v_fnma(h, q, h), q), x);
+    return ordinary ? y : v_select(v_lt(size, v_set(TINY)), x, y);
 }
+FNN_INLINE V v_tanh(V x) { return v_tanh_of(x, 0); }
 
 /* sigmoid(x) = 1 / (1 + exp(-x)): 2.00 / 1.99 ULP, subnormal results included; the two sums of the denominator dominate, just
  * below x = 0. exp(-x) = 2^n (1 + m) enters unrounded, n is capped at 64, where the 1 no longer counts, and the rest of the power is
- * applied to the quotient. */
-FNN_INLINE V v_sigmoid(V x)
+ * applied to the quotient. Ordinary: |x| < EXP_ORDINARY. */
+FNN_INLINE V v_sigmoid_of(V x, int ordinary)
 {
-    V one = v_set(1), magic = v_set(ROUND_MAGIC + T_BIAS), t;
-    V y = v_min(v_set(EXP_LIMIT), v_max(v_set(T_C(-40.0)), v_neg(x)));
-    V m = expm1_parts(y, magic, &t);
-    V capped = v_min(v_set(ROUND_MAGIC + T_BIAS + 64), t), s = power_of_two(capped);
+    V one = v_set(1), magic = v_set(ROUND_MAGIC + T_BIAS), tiny = v_set(EXP_TINY);
+    V y = v_add(ordinary ? x : v_min(v_set(T_C(40.0)), v_max(v_set(-EXP_LIMIT), x)), tiny);
+    V t = v_fnma(y, v_set(LOG2E), magic), n = v_sub(t, magic);
+    V r = v_fma(n, v_set(LN2_LOW), v_fma(n, v_set(LN2_HIGH), y)); /* -x = n ln 2 - r */
+    V m = v_fms(v_mul(r, r), horner_minus(r, exp_q, COUNT(exp_q)), r);
+    V capped = ordinary ? t : v_min(v_set(ROUND_MAGIC + T_BIAS + 64), t), s = power_of_two(capped);
     V q = v_div(one, v_add(s, v_fma(s, m, one)));
+    if (ordinary) return q;
     return scale_small(q, i_shl(i_sub(v_bits(capped), v_bits(t)), T_MANTISSA), v_lt(x, v_set(EXP_NORMAL)));
 }
+FNN_INLINE V v_sigmoid(V x) { return v_sigmoid_of(x, 0); }
 
 /* log(2^k (1 + f)) = k ln 2 + f - f^2/2 + f^3 q(f), for sqrt(1/2) <= 1 + f < sqrt(2). */
 FNN_INLINE V log_sum(V k, V f)
@@ -202,10 +237,12 @@ FNN_INLINE V v_erf(V x)
     return v_copysign(v_select(v_ge(a, v_set(ERF_SPLIT)), outer, inner), x); /* NaN is inner */
 }
 
+/* TINY, EXP_TINY and EXP_ORDINARY stay for map.h. */
 #undef COUNT
 #undef LOG2E
 #undef LN2_HIGH
 #undef LN2_LOW
+
 #undef ROUND_MAGIC
 #undef SQRT_HALF
 #undef SMALLEST_NORMAL
@@ -216,7 +253,6 @@ FNN_INLINE V v_erf(V x)
 #undef EXPM1_HIGH
 #undef TANH_LIMIT
 #undef TANH_SPLIT
-#undef TINY
 #undef ERF_SPLIT
 #undef ERF_LIMIT
 #undef ERF_CENTRE
