@@ -3,14 +3,13 @@
 import math
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import run_python
 
 import fastnn
 from fastnn import nn, optim
@@ -275,9 +274,7 @@ INTERRUPTED = """
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill with SIGINT ends a process on Windows")
 def test_ctrl_c_waits_for_the_whole_step_and_the_run_can_go_on():
-    here = dict(os.environ, PYTHONPATH=str(Path(fastnn.__file__).resolve().parent.parent))
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(INTERRUPTED)], capture_output=True, text=True, timeout=60, env=here)
-    assert done.stdout.strip() == "as if never interrupted", done.stderr
+    assert run_python(textwrap.dedent(INTERRUPTED)).strip() == "as if never interrupted"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill with SIGINT ends a process on Windows")
