@@ -20,6 +20,14 @@
 #include "../vec/reduce.h"
 #include "../vec/vmath.h"
 #include "../vec/u64.h"
+
+/* gcc schedules x86 code after register allocation only, which leaves the chains of several vectors one behind the other: longer than
+ * the processor's scheduler. Scheduled before it, the elementary functions take up to a third less time. Not for gemm/, whose registers
+ * are counted. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+#pragma GCC push_options
+#pragma GCC optimize("schedule-insns")
+#endif
 #include "../ops/map.h"
 #include "../ops/elementary.h"
 #include "../ops/activation.h"
@@ -38,6 +46,9 @@
 #include "../ops/dropout.h"
 #include "../ops/norm.h"
 #include "../ops/batch_norm.h"
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+#pragma GCC pop_options
+#endif
 #include "../gemm/gemm.h"
 
 void FNN_NAME(fill)(fnn_table *table);
