@@ -136,7 +136,7 @@ FNN_INLINE V v_expm1(V x)
     return v_select(tiny, x, v_add(e, e));
 }
 
-/* tanh(x) = h / (h + 1) with h = expm1(2|x|) / 2: 1.80 / 1.98 ULP; h, h + 1 and the quotient dominate. Below TANH_SPLIT the same
+/* tanh(x) = h / (h + 1) with h = expm1(2|x|) / 2: 1.85 / 1.98 ULP; h, h + 1 and the quotient dominate. Below TANH_SPLIT the same
  * as h - h h/(h + 1), which the quotient's error enters only in proportion to h. Odd; tiny and -0: x; +-1 beyond TANH_LIMIT.
  * Ordinary: |x| >= TINY. */
 FNN_INLINE V v_tanh_of(V x, int ordinary)
