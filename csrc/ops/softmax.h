@@ -42,29 +42,6 @@ FNN_INLINE T row_top(const T *x, size_t n, V flip)
     return lanes_top(top);
 }
 
-/* exp(x[0 .. 2 LANES) - top), guarded as in map.h; the terms go to y where that is not NULL. Returns block plus the terms. */
-FNN_INLINE Lanes add_exp_pair(Lanes block, T *y, const T *x, V flip, V top, int ordinary)
-{
-    for (int k = 0; k < 2 * LANE_VECTORS; k++) {
-        V e = v_exp_of(v_sub(v_xor(v_load(x + k * W), flip), top), ordinary);
-        if (y) v_store(y + k * W, e);
-        block.v[k % LANE_VECTORS] = v_add(block.v[k % LANE_VECTORS], e);
-    }
-    return block;
-}
-
-static Lanes add_any_exp_pair(Lanes block, T *y, const T *x, V flip, V top) { return add_exp_pair(block, y, x, flip, top, 0); }
-
-FNN_INLINE int pair_is_ordinary(const T *x, V flip, V top)
-{
-    V sum = v_set(1);
-    for (int k = 0; k < 2 * LANE_VECTORS; k++) {
-        V d = v_add(v_sub(v_xor(v_load(x + k * W), flip), top), v_set(EXP_TINY));
-        sum = v_fma(d, d, sum);
-    }
-    return !m_any(m_not(v_lt(sum, v_set(EXP_ORDINARY * EXP_ORDINARY))));
-}
-
 /* The sum of exp(x[i] - top) over [0 .. n); the terms go to y where that is not NULL. y may be x. */
 FNN_INLINE T row_exp_sum(T *y, const T *x, size_t n, V flip, V top)
 {
@@ -77,9 +54,6 @@ FNN_INLINE T row_exp_sum(T *y, const T *x, size_t n, V flip, V top)
     for (size_t first = 0; first < n; first += LANE_BLOCK) {
         size_t i = first, last = n - first < LANE_BLOCK ? n : first + LANE_BLOCK;
         Lanes block = lanes_zero();
-        for (; i + 2 * LANES <= last; i += 2 * LANES)
-            if (pair_is_ordinary(x + i, flip, top)) block = add_exp_pair(block, y ? y + i : NULL, x + i, flip, top, 1);
-            else block = add_any_exp_pair(block, y ? y + i : NULL, x + i, flip, top);
         for (; i + LANES <= last; i += LANES)
             for (int k = 0; k < LANE_VECTORS; k++) {
                 V e = v_exp(v_sub(v_xor(v_load(x + i + k * W), flip), top));
