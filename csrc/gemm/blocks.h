@@ -19,15 +19,15 @@ typedef struct fnn_gemm_blocks {
     size_t lanes;   /* numbers in a vector */
     size_t rows;    /* rows of the largest tile */
     size_t cols;    /* columns of the widest tile */
-    size_t mc;      /* rows of a packed block of A: mc x kc stays in L2 */
+    size_t mc;      /* rows of a packed block of A */
     size_t kc;      /* steps of k in a block */
-    size_t nc;      /* columns of a packed block of B */
+    size_t nc;      /* columns of a packed block of B: kc x nc stays in L2 */
 } fnn_gemm_blocks;
 
 static const fnn_gemm_blocks fnn_gemm_block_sizes[FNN_ISAS][FNN_DTYPES] = {
     [FNN_SCALAR] = {{1, 4, 4, 64, 256, 1024}, {1, 4, 4, 64, 256, 1024}},
-    [FNN_AVX2] = {{8, 6, 64, 168, 256, 2048}, {4, 6, 32, 96, 256, 2048}},
-    [FNN_AVX512] = {{16, 14, 128, 336, 384, 2048}, {8, 14, 64, 168, 384, 2048}},
+    [FNN_AVX2] = {{8, 6, 64, 1008, 256, 320}, {4, 6, 32, 1008, 256, 160}},
+    [FNN_AVX512] = {{16, 14, 128, 2016, 256, 512}, {8, 14, 64, 2016, 256, 256}},
     [FNN_NEON] = {{4, 6, 32, 120, 256, 2048}, {2, 6, 16, 120, 256, 1024}},
 };
 
@@ -127,15 +127,15 @@ FNN_GEMM_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const f
     if (m > 4 * s->rows && n * a->k * size > 131072)
         p.pack_b = 1;
 
-    /* 4. order: where a block of B fits in L1, C is written row by row */
-    p.rows_first = !p.pack_b && n * (a->k < s->kc ? a->k : s->kc) * size <= 16384;
+    /* 4. order: C is written row by row where a tile of A can be reused from L1, or a block of B fits there whole */
+    p.rows_first = p.pack_a || (!p.pack_b && n * (a->k < s->kc ? a->k : s->kc) * size <= 16384);
 
-    /* 5. blocks; one block of rows needs no more than one packed panel of B at a time */
+    /* 5. blocks */
     p.mc = fnn_gemm_even(m, s->mc, s->rows);
     p.kc = a->k ? fnn_gemm_even(a->k, s->kc, 8) : 1;
-    p.nc = m <= p.mc ? n : fnn_gemm_even(n, s->nc, s->cols);
+    p.nc = fnn_gemm_even(n, s->nc, s->cols);
     p.a_size = p.pack_a ? p.mc * p.kc + s->lanes : 0;
-    p.b_size = p.pack_b ? (m <= p.mc ? s->cols : fnn_gemm_ceil(p.nc, s->cols) * s->cols) * p.kc : 0;
+    p.b_size = p.pack_b ? (p.rows_first ? fnn_gemm_ceil(p.nc, s->cols) * s->cols : s->cols) * p.kc : 0;
     p.a_size = fnn_gemm_ceil(p.a_size, 16) * 16;
     p.b_size = fnn_gemm_ceil(p.b_size, 16) * 16;
     return p;

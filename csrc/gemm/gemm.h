@@ -5,12 +5,13 @@
  * through C. So the bits do not depend on blocks, tiles, packing, shares or instruction set.
  *
  * Loops (blocks.h has the sizes and decides on packing):
- *   columns of C by nc
- *     k by kc
- *       rows of C by mc                pack mc x kc of A, if worth it: stays in L2
- *         panels of columns            pack kc x panel of B, if worth it, the first time only
- *           tiles of rows              tile.h
+ *   k by kc
+ *     rows of C by mc                  pack mc x kc of A, if worth it
+ *       columns of C by nc             kc x nc of B stays in L2
+ *         tiles of rows                one tile's rows x kc of A stay in L1
+ *           panels of columns          pack kc x panel of B, if worth it, for the first tile of rows; tile.h
  *         activation of the finished rows
+ * The two innermost loops change places (not `rows_first`) where one panel of columns can stay in L1 while few rows go by.
  * Rows are split into tiles as evenly as possible (15 is 8 + 7). Where A has few columns to offer for vectors, or C is stored
  * by columns, the transpose is computed instead: C^T = B^T A^T. Columns of C that are not contiguous go through a tile-sized buffer. */
 
@@ -112,6 +113,8 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
             continue;
         }
         t->c = g->c + (ptrdiff_t)(i + r) * g->c_row + (ptrdiff_t)j;
+        if (!g->rows_first)
+            t->next = (ptrdiff_t)rows * g->c_row;
         if (t->bias_kind)
             t->bias = g->bias + (ptrdiff_t)(i + r) * g->bias_row + (ptrdiff_t)j * g->bias_col;
         kernels[4 * rows](t);
@@ -152,7 +155,6 @@ static int gemm_product(const gemm_task *g)
     const size_t most = ((uint32_t)m0 + most_tiles - 1) / most_tiles;       /* rows of the largest tile */
     const size_t vecs = tile_vecs(most);
     const int across = g->pack_a || !(g->a_col == 1 || g->k <= 1);
-    const int one_block = g->m <= g->mc;
     tile_args t = {0};
     t.beta = g->beta;
     t.c_step = g->c_row;
@@ -164,24 +166,27 @@ static int gemm_product(const gemm_task *g)
         if (jc == SIZE_MAX)
             return 1;
     }
-    for (; jc < g->n; jc += g->nc) {
-        const size_t nb = g->n - jc < g->nc ? g->n - jc : g->nc;
-        for (size_t pc = 0; pc == 0 || pc < g->k; pc += g->kc) {
-            const size_t kb = g->k - pc < g->kc ? g->k - pc : g->kc;
-            const int last = g->k - pc == kb;
-            t.k = kb;
-            t.start = pc ? TILE_START_C : g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
-            t.bias_kind = !last || !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
-            for (size_t ic = 0; ic < g->m; ic += g->mc) {
-                const size_t mb = g->m - ic < g->mc ? g->m - ic : g->mc;
-                const tile_real *a = g->a + (ptrdiff_t)ic * g->a_row + (ptrdiff_t)pc * g->a_col;
-                if (g->pack_a) {
-                    gemm_pack_a(g, a, mb, kb);
-                    a = g->packed_a;
-                }
-                const size_t step = g->rows_first ? most : mb;
-                for (size_t ir = 0; ir < mb; ir += step) {
-                    const size_t rows = mb - ir < step ? mb - ir : step;
+    const size_t first = jc;
+    for (size_t pc = 0; first < g->n && (pc == 0 || pc < g->k); pc += g->kc) {
+        const size_t kb = g->k - pc < g->kc ? g->k - pc : g->kc;
+        const int last = g->k - pc == kb;
+        t.k = kb;
+        t.start = pc ? TILE_START_C : g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
+        t.bias_kind = !last || !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
+        for (size_t ic = 0; ic < g->m; ic += g->mc) {
+            const size_t mb = g->m - ic < g->mc ? g->m - ic : g->mc;
+            const tile_real *a = g->a + (ptrdiff_t)ic * g->a_row + (ptrdiff_t)pc * g->a_col;
+            if (g->pack_a) {
+                gemm_pack_a(g, a, mb, kb);
+                a = g->packed_a;
+            }
+            const size_t tiles = fnn_gemm_ceil(mb, TILE_ROWS), low = mb / tiles, high = mb % tiles;
+            for (jc = first; jc < g->n; jc += g->nc) {
+                const size_t nb = g->n - jc < g->nc ? g->n - jc : g->nc;
+                size_t rows = mb;
+                for (size_t ir = 0, s = 0; ir < mb; ir += rows, ++s) {
+                    if (g->rows_first)
+                        rows = low + (s < high);
                     for (size_t jr = 0, cols; jr < nb; jr += cols) {
                         size_t left = fnn_gemm_ceil(nb - jr, TILE_LANES), some = vecs;
                         while (some > left)
@@ -193,14 +198,15 @@ static int gemm_product(const gemm_task *g)
                         t.b = g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)(jc + jr) * g->b_col;
                         t.b_step = g->b_row;
                         if (g->pack_b) {
-                            tile_real *panel = g->packed_b + (one_block ? 0 : jr * kb);
-                            if (ic == 0)
+                            tile_real *panel = g->packed_b + (g->rows_first ? jr * kb : 0);
+                            if (ir == 0)
                                 pack_b(panel, some * TILE_LANES, t.b, g->b_row, g->b_col, cols, kb, g->alpha_b);
                             t.b = panel;
                             t.b_step = (ptrdiff_t)(some * TILE_LANES);
                         }
                         t.ahead = 8 * t.b_step;
-                        gemm_panel(g, &t, g->rows_first ? a + (ptrdiff_t)ir * g->a_row : a, across, ic + ir, rows, jc + jr, cols, some, last);
+                        t.next = g->rows_first ? (ptrdiff_t)cols : 0;
+                        gemm_panel(g, &t, g->pack_a ? a + ir * kb : a + (ptrdiff_t)ir * g->a_row, across, ic + ir, rows, jc + jr, cols, some, last);
                     }
                     if (g->rows_first && fnn_interrupted())
                         return 1;
@@ -230,7 +236,7 @@ KERNEL(gemm, gemm)
         .c_row = a->c_row, .c_col = a->c_col, .bias_row = a->bias_row, .bias_col = a->bias_col,
         .a_row = a->a_row, .a_col = a->a_col, .b_row = a->b_row, .b_col = a->b_col,
         .m = m_end - m_begin, .n = n_end - n_begin, .k = a->k, .mc = plan.mc, .kc = plan.kc, .nc = plan.nc,
-        .pack_a = plan.pack_a, .pack_b = plan.pack_b, .rows_first = plan.rows_first && !plan.pack_a,
+        .pack_a = plan.pack_a, .pack_b = plan.pack_b, .rows_first = plan.rows_first,
         .alpha_a = (tile_real)a->alpha, .alpha_b = 1, .beta = (tile_real)a->beta,
         .activation = a->activation, .p = a->p, .q = a->q,
     };

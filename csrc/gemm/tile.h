@@ -49,6 +49,7 @@ typedef struct tile_args {
     const tile_real *bias;      /* rows bias_step apart; TILE_BIAS_COLUMN: one number per row */
     ptrdiff_t c_step, a_step, b_step, bias_step;
     ptrdiff_t ahead;            /* prefetch B this many elements ahead */
+    ptrdiff_t next;             /* from this tile of C to the next */
     size_t k;
     size_t last;                /* columns in the last vector, 1 … TILE_LANES */
     int start, bias_kind;
@@ -104,8 +105,8 @@ TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, co
         }
     }
     if (p >= 64) {
-        /* the next tile's C, below this one */
-        c = t->c + rows * c_step;
+        /* the next tile's C */
+        c = t->c + t->next;
         TILE_UNROLL for (int r = 0; r < rows; ++r) {
             TILE_UNROLL for (int v = 0; v < vecs; ++v)
                 tile_prefetch(c + v * TILE_LANES);
