@@ -21,6 +21,15 @@
 extern "C" {
 #endif
 
+/* What the compiled module shows to others, threadpoolctl for one; the rest of csrc is hidden. */
+#if defined(_WIN32)
+#define FNN_EXPORT __declspec(dllexport)
+#elif defined(__GNUC__)
+#define FNN_EXPORT __attribute__((visibility("default")))
+#else
+#define FNN_EXPORT
+#endif
+
 typedef enum fnn_dtype { FNN_F32, FNN_F64, FNN_DTYPES } fnn_dtype;
 typedef enum fnn_isa { FNN_SCALAR, FNN_AVX2, FNN_AVX512, FNN_NEON, FNN_ISAS } fnn_isa;
 
@@ -72,8 +81,8 @@ int fnn_interrupted(void);
 void fnn_set_poll(int (*poll)(void));
 
 /* Threads that fnn_run may use, the caller included (>= 1). The default honours CPU affinity and cgroup quotas. */
-size_t fnn_threads(void);
-void fnn_set_threads(size_t threads);
+FNN_EXPORT size_t fnn_threads(void);
+FNN_EXPORT void fnn_set_threads(size_t threads);
 size_t fnn_default_threads(void);
 
 /* plan.c ----------------------------------------------------------------------------------------------------------- */

@@ -29,6 +29,7 @@ if _TYPE_CHECKING:
     from fastnn import data as data
     from fastnn import optim as optim
     from fastnn import reference as reference
+    from fastnn import threads as threads
     from fastnn import training as training
     from fastnn.training import evaluate as evaluate
     from fastnn.training import fit as fit
@@ -42,7 +43,7 @@ if _TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Imported when first asked for: many programs need none of these.
-_MODULES = ("bench", "data", "optim", "reference", "training")
+_MODULES = ("bench", "data", "optim", "reference", "threads", "training")
 _FUNCTIONS = ("evaluate", "fit", "load", "load_checkpoint", "load_state", "predict", "save", "save_checkpoint")
 
 

@@ -70,6 +70,19 @@ def test_thread_counts_are_taken_from_the_environment_and_checked():
         fastnn.set_num_threads(1.5)
 
 
+def test_threadpoolctl_sees_and_limits_the_pool():
+    run_python("""
+import threadpoolctl, fastnn
+fastnn.threads.register_threadpoolctl()
+fastnn.threads.register_threadpoolctl()
+fastnn.set_num_threads(3)
+assert [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "fastnn"] == [3]
+with threadpoolctl.threadpool_limits(2, user_api="fastnn"):
+    assert fastnn.get_num_threads() == 2
+assert fastnn.get_num_threads() == 3
+""")
+
+
 # --- forks, threads, interrupts ---
 
 

@@ -109,10 +109,11 @@ KERNEL(sgd_step, optimizer)
 /* --- Adam and AdamW. settings: lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize ---
  * m += (1 - beta1)(g - m); v = beta2 v + (1 - beta2) g²; with amsgrad v̂ = max(v̂, v), else v̂ = v;
  * w -= lr / (1 - beta1^t) m / (√v̂ / √(1 - beta2^t) + eps). Decoupled: w *= 1 - lr weight_decay first, and g is not decayed.
- * c: 1 1 - beta1, 2 beta2, 3 1 - beta2, 4 -lr / (1 - beta1^t), 5 √(1 - beta2^t), 6 eps, 7 1 - lr weight_decay. */
+ * The inner quotient is a product with the reciprocal: a second division would cost as much as all the rest.
+ * c: 1 1 - beta1, 2 beta2, 3 1 - beta2, 4 -lr / (1 - beta1^t), 5 1 / √(1 - beta2^t), 6 eps, 7 1 - lr weight_decay. */
 FNN_INLINE void adam_finish(Update *u, const Coefficients *c, V v)
 {
-    V denominator = v_add(v_div(v_sqrt(v), c->c[5]), c->c[6]);
+    V denominator = v_fma(v_sqrt(v), c->c[5], c->c[6]);
     u->w = v_fma(c->c[4], v_div(u->s[0], denominator), u->w);
 }
 
@@ -149,7 +150,7 @@ KERNEL(adam_step, optimizer)
         if (*a->steps[t] != step) {
             step = *a->steps[t];
             c.c[4] = v_set((T)(-s[0] / (1 - whole_power(s[1], step))));
-            c.c[5] = v_set((T)sqrt(1 - whole_power(s[2], step)));
+            c.c[5] = v_set((T)(1 / sqrt(1 - whole_power(s[2], step))));
         }
         if (s[6] != 0)
             optimizer_span(a, t, i, end, 3, &c, adam_amsgrad_update);
