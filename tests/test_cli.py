@@ -93,6 +93,7 @@ def test_train_without_a_hidden_layer(capfd):
     assert json.loads(capfd.readouterr().out)["test_accuracy"] > 0.9
 
 
+@pytest.mark.skipif(fastnn.instruction_set() == "scalar", reason="takes too long without vectors")
 @pytest.mark.skipif(not MNIST, reason="FASTNN_MNIST_DIR is not set")
 def test_train_reaches_97_and_a_half_percent_on_mnist(capfd):
     assert main(["train", "--data", "mnist", "--data-dir", MNIST, "--json"]) == 0
