@@ -1,7 +1,8 @@
 """Activations and their derivatives. Formulas and sources: fastnn.reference.activation.
 
 Every function takes an array of any layout, float32 or float64, and returns a C-ordered array of its shape and dtype, or fills
-`out` (which may be the input itself) and returns that. At ±inf all have their limits; NaN stays NaN.
+`out` (which may be the input itself) and returns that. At ±inf all have their limits; NaN stays NaN. The file is long because there is
+one pair of functions for each activation; each is a line or two.
 """
 cimport numpy as cnp
 from fastnn.kernels._arrays cimport deliver, dtype_index, new, new_like, real, same_dtype, same_shape, target
