@@ -1,4 +1,7 @@
-"""Losses: against the float64 reference, with the same bits everywhere, gradients against central differences, labels checked."""
+"""Losses: against the float64 reference, with the same bits everywhere, gradients against central differences, labels checked.
+
+Long, because every loss goes through the same checks, and their tables of cases stand beside them.
+"""
 
 import numpy as np
 import pytest

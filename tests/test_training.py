@@ -1,4 +1,4 @@
-"""fit, evaluate, predict, metrics and callbacks."""
+"""fit, evaluate, predict, metrics and callbacks. Long, because what an interrupt leaves behind is checked on the same small problem."""
 
 import math
 import os
