@@ -38,13 +38,20 @@ def write_table_pxd() -> None:
     """Write kernels.def's argument structs and kernel table as Cython declarations, so that they are stated once."""
     text = re.sub(r"/\*.*?\*/", "", Path("csrc/kernels.def").read_text(), flags=re.DOTALL)
     lines = ["# Written by setup.py from csrc/kernels.def.", "from fastnn.kernels._fnn cimport fnn_kernel, int64_t, ptrdiff_t, uint64_t", "", 'cdef extern from "fnn.h" nogil:']
-    for name, fields in re.findall(r"FNN_ARGS\((\w+),(.*?)\)\s*\n", text, flags=re.DOTALL):
-        lines.append(f"    ctypedef struct fnn_{name}_args:")
-        lines += [f"        {' '.join(field.split())}" for field in fields.split(";") if field.strip()]
+    layouts = []
+    for name, declarations in re.findall(r"FNN_ARGS\((\w+),(.*?)\)\s*\n", text, flags=re.DOTALL):
+        fields = [" ".join(field.split()) for field in declarations.split(";") if field.strip()]
+        lines += [f"    ctypedef struct fnn_{name}_args:", *(f"        {field}" for field in fields)]
+        places = []
+        for field in fields:
+            kind, member, count = re.fullmatch(r"(.*?)(\w+)(\[\d+\])?", field).groups()
+            places.append(f"({member!r}, {kind.strip()!r}, <size_t>&(<fnn_{name}_args *>NULL).{member}, {int((count or '[1]')[1:-1])})")
+        layouts.append(f"        {name!r}: (sizeof(fnn_{name}_args), ({', '.join(places)},)),")
     lines.append("    ctypedef struct fnn_table:")
-    names = re.findall(r"FNN_KERNEL\((\w+),", text)
-    lines += [f"        fnn_kernel {name}[2]" for name in names]
-    lines += ["", f"# {len(names)} kernels", f"cdef inline tuple kernel_names():", f"    return {tuple(names)!r}",
+    kernels = re.findall(r"FNN_KERNEL\((\w+), (\w+)\)", text)
+    lines += [f"        fnn_kernel {name}[2]" for name, _ in kernels]
+    lines += ["", f"# {len(kernels)} kernels", "cdef inline dict kernel_sets():", f"    return {dict(kernels)!r}",
+              "# {set: (size of the struct, ((field, type, offset, how many), …))}", "cdef inline dict argument_layouts():", "    return {", *layouts, "    }",
               "cdef inline str build_flags():", f"    return {' '.join(COMMON)!r}", ""]
     target, content = KERNELS / "_table.pxd", "\n".join(lines)
     if not target.exists() or target.read_text() != content:

@@ -77,6 +77,9 @@ int fnn_run(fnn_kernel kernel, const void *args, size_t parts);
 /* For kernels whose shares may run longer than some 20 ms: to be asked every few ms of work; nonzero means give up. */
 int fnn_interrupted(void);
 
+/* While it is on, runs on this thread cannot be cancelled. Returns what it was. */
+int fnn_shield(int on);
+
 /* `poll` is called on the thread that called fnn_run, about every 50 ms while it runs; nonzero cancels the run. */
 void fnn_set_poll(int (*poll)(void));
 
@@ -87,13 +90,56 @@ size_t fnn_default_threads(void);
 
 /* plan.c ----------------------------------------------------------------------------------------------------------- */
 
-/* Recorded kernel calls, replayed in one go. */
+/* Recorded kernel calls, replayed in one go. Functions that return int: 0, or -1 when out of memory, with the plan unchanged. */
 typedef struct fnn_plan fnn_plan;
 fnn_plan *fnn_plan_new(void);                                                     /* NULL when out of memory */
 void fnn_plan_free(fnn_plan *plan);
-int fnn_plan_append(fnn_plan *plan, fnn_kernel kernel, const void *args, size_t size, size_t parts); /* 0, or -1: no memory */
+
+/* Add a call. `stop`: the replay ends where this cell is not 0 after the call; or NULL. */
+int fnn_plan_append(fnn_plan *plan, fnn_kernel kernel, const void *args, size_t size, size_t parts, const int64_t *stop);
+
+/* The pointer `field` bytes into the last call's arguments is one into an input, `offset` bytes from its start. */
+int fnn_plan_input(fnn_plan *plan, size_t field, size_t input, size_t offset);
+
+/* Memory that calls before the commit change, and that a replay which does not get there puts back. */
+int fnn_plan_preserve(fnn_plan *plan, void *memory, size_t bytes);
+
+/* Calls that are added from here on run to their end, whatever comes. */
+void fnn_plan_commit(fnn_plan *plan);
+
 size_t fnn_plan_length(const fnn_plan *plan);
-int fnn_plan_replay(const fnn_plan *plan);                                        /* as fnn_run */
+
+/* Say where an input is. */
+void fnn_plan_bind(fnn_plan *plan, size_t input, const void *data);
+
+/* FNN_CANCELLED: the hook of fnn_set_poll said so. FNN_STOPPED: a call's `stop` cell did. The preserved memory is as before then. */
+typedef enum fnn_end { FNN_DONE, FNN_CANCELLED, FNN_STOPPED } fnn_end;
+fnn_end fnn_plan_replay(const fnn_plan *plan);
+
+/* A replay that takes the time of each call. It may be cancelled anywhere, and nothing is put back. */
+fnn_end fnn_plan_time(const fnn_plan *plan, double *seconds);
+
+/* One input of many steps: its rows, the bytes of one, and where a batch of them is gathered to. */
+typedef struct fnn_column { const void *rows; void *gathered; size_t bytes; } fnn_column;
+
+/* A plan and where it leaves its value and its output. */
+typedef struct fnn_cycle { fnn_plan *plan; const void *value; const void *output; } fnn_cycle;
+
+/* Step i replays cycle[(first + i) % cycles] on rows order[i batch] to order[(i + 1) batch - 1] of every column, or where `order`
+ * is NULL on rows i batch and so on, and copies its value to values and its output to outputs, unless that is NULL. Ends
+ * after a whole step: `done` of them have been made then. */
+typedef struct fnn_steps {
+    const fnn_cycle *cycle;
+    size_t cycles, first;
+    const fnn_column *column;
+    size_t columns;
+    const int64_t *order;
+    size_t batch, steps, done;
+    size_t bytes_per_share;             /* of a gather */
+    void *values, *outputs;
+    size_t value_bytes, output_bytes;   /* of one step */
+} fnn_steps;
+fnn_end fnn_plan_steps(fnn_steps *steps);
 
 /* gemm/scratch.c --------------------------------------------------------------------------------------------------- */
 

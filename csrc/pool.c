@@ -83,7 +83,7 @@ static atomic_int start_failed;         /* the system gave no more threads: do n
 static int (*poll_hook)(void);
 
 /* What the thread works for: the run, or NULL. */
-static OS_THREAD_LOCAL struct self { run *run; int is_worker; } self;
+static OS_THREAD_LOCAL struct self { run *run; int is_worker; int shielded; } self;
 
 /* Interrupts -------------------------------------------------------------------------------------------------------- */
 
@@ -101,7 +101,7 @@ static int ask_hook(run *r, int64_t now)
 static int interrupted(const struct self *me)
 {
     run *r = me->run;
-    if (!me->is_worker && poll_hook && !atomic_load_explicit(&r->cancelled, memory_order_relaxed)) {
+    if (!me->is_worker && !me->shielded && poll_hook && !atomic_load_explicit(&r->cancelled, memory_order_relaxed)) {
         int64_t now = os_now();
         if (r->poll_at == 0)
             r->poll_at = now + POLL_NS;
@@ -114,6 +114,13 @@ static int interrupted(const struct self *me)
 int fnn_interrupted(void)
 {
     return self.run && interrupted(&self);
+}
+
+int fnn_shield(int on)
+{
+    int before = self.shielded;
+    self.shielded = on;
+    return before;
 }
 
 void fnn_set_poll(int (*poll)(void))

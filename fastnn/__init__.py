@@ -26,6 +26,8 @@ from fastnn.kernels._core import set_num_threads as set_num_threads
 from fastnn.random import manual_seed as manual_seed
 
 if _TYPE_CHECKING:
+    from fastnn.captured import CaptureError as CaptureError
+    from fastnn.captured import capture as capture
     from fastnn import data as data
     from fastnn import optim as optim
     from fastnn import reference as reference
@@ -44,17 +46,21 @@ __version__ = "0.1.0"
 
 # Imported when first asked for: many programs need none of these.
 _MODULES = ("bench", "data", "optim", "reference", "threads", "training")
-_FUNCTIONS = ("evaluate", "fit", "load", "load_checkpoint", "load_state", "predict", "save", "save_checkpoint")
+_FUNCTIONS = {
+    "captured": ("CaptureError", "capture"),
+    "training": ("evaluate", "fit", "load", "load_checkpoint", "load_state", "predict", "save", "save_checkpoint"),
+}
+_HOME = {name: module for module, names in _FUNCTIONS.items() for name in names}
 
 
 def __getattr__(name: str) -> _Any:
     if name in _MODULES:
         return _importlib.import_module(f"fastnn.{name}")
-    if name in _FUNCTIONS:
-        value = globals()[name] = getattr(_importlib.import_module("fastnn.training"), name)
+    if name in _HOME:
+        value = globals()[name] = getattr(_importlib.import_module(f"fastnn.{_HOME[name]}"), name)
         return value
     raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_FUNCTIONS})
+    return sorted({*globals(), *_MODULES, *_HOME})

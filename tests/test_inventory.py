@@ -34,6 +34,9 @@ PARTS = {
     "gradient_norm_total": None,
     "gradient_norm_scale": None,
     "gradient_clip_value": None,
+    "gather_rows": None,
+    "check_labels": "cross_entropy",
+    "check_unit_interval": "binary_cross_entropy",
 }
 
 PUBLIC = [name for name in dir(kernels) if not name.startswith("_") and callable(getattr(kernels, name))]

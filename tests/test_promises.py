@@ -219,19 +219,16 @@ def test_sizes_that_overflow_are_refused():
 # --- recorded launches ---
 
 
-def test_a_plan_replays_what_it_recorded(dtype, rng):
-    from fastnn.kernels._core import Plan
+def test_launches_are_recorded(dtype, rng):
+    from fastnn.kernels._core import Record
 
     x, w, b = rng.standard_normal((6, 5)).astype(dtype), rng.standard_normal((4, 5)).astype(dtype), rng.standard_normal(4).astype(dtype)
-    with Plan() as plan:
+    with Record() as record:
         y = kernels.tanh(kernels.linear(x, w, b))
-        dx, dw, db = kernels.linear_backward(y, x, w)
-    assert len(plan) == 5
-    x[...] = rng.standard_normal(x.shape)
-    plan.replay()
-    fresh = kernels.tanh(kernels.linear(x, w, b))
-    for replayed, eager in zip((y, dx, dw, db), (fresh, *kernels.linear_backward(fresh, x, w))):
-        np.testing.assert_array_equal(replayed, eager)
-    with pytest.raises(RuntimeError, match="already recording"), Plan():
-        with Plan():
+        kernels.linear_backward(y, x, w)
+    kernels.tanh(y)
+    assert len(record.calls) == 5
+    with pytest.raises(RuntimeError, match="already"), Record():
+        with Record():
             pass
+

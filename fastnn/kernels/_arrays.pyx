@@ -1,6 +1,6 @@
 """Check and allocate: what every kernel wrapper does before and after its launch. See _arrays.pxd for the contracts."""
 cimport numpy as cnp
-from fastnn.kernels._core cimport keep
+from fastnn.kernels._core cimport fresh, keep
 
 import numpy as np
 
@@ -78,7 +78,7 @@ cdef int same_shape(cnp.ndarray a, str a_name, cnp.ndarray b, str b_name) except
 
 cdef cnp.ndarray new(int ndim, const cnp.npy_intp *shape, int typenum):
     cdef cnp.ndarray a = cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, typenum, 0)
-    keep(a)
+    fresh(a)
     return a
 
 

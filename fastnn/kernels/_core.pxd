@@ -1,6 +1,6 @@
 """The door: what the other kernel modules need of the core."""
-from fastnn.kernels._fnn cimport fnn_dtype, fnn_kernel
-from fastnn.kernels._table cimport fnn_gemm_args, fnn_table
+from fastnn.kernels._fnn cimport fnn_cycle, fnn_dtype, fnn_end, fnn_kernel, fnn_plan, fnn_steps, int64_t, uint64_t
+from fastnn.kernels._table cimport fnn_check_args, fnn_gemm_args, fnn_table
 
 # The kernel table. kernels.relu_forward[dtype] is the kernel for this processor.
 cdef fnn_table *kernels
@@ -12,8 +12,17 @@ cdef int launch_shares(fnn_kernel kernel, const void *args, size_t size, size_t 
 # How many shares work of so many cycles is cut into.
 cdef size_t shares(double cycles) noexcept nogil
 
-# While a plan records on this thread, keep `owner` alive as long as the plan.
+# While this thread's launches are recorded: keep `owner`, an array or the tables of one, alive as long as the record. `fresh`: an
+# array that was allocated for this launch and holds nothing yet. `note_number`: a float that was read from a launch's result.
 cdef int keep(object owner) except -1
+cdef int fresh(object array) except -1
+cdef int note_number(object number, object array) except -1
+
+# Launch one of the checks; returns 1 + the index of the first bad element, or 0. A recorded step asks again each time.
+cdef int64_t launch_check(fnn_kernel kernel, fnn_check_args *args) except -1
+
+# How often parameters or other lasting memory have been written to by the library, in this process.
+cdef uint64_t writes
 
 # Scratch memory of kernels, 64-byte aligned. `borrow` one, launch, `give_back` it: a few are kept for the next borrowers.
 cdef class Scratch:
@@ -25,3 +34,17 @@ cdef int give_back(Scratch scratch) except -1
 
 # The scratch memory in bytes, for each share, that a matrix product needs; a multiple of 64.
 cdef size_t gemm_scratch(const fnn_gemm_args *args, int dtype, size_t parts) noexcept
+
+# Recorded calls made ready to be replayed; see _core.pyx.
+cdef class Plan:
+    cdef fnn_plan *plan
+    cdef object owners
+    cdef void bind(self, size_t input, const void *data) noexcept nogil
+    cdef fnn_end run(self) noexcept nogil
+cdef fnn_end run_steps(fnn_steps *steps) noexcept nogil
+
+# Pass on the exception for which a run was cancelled.
+cdef int interrupted() except -1
+
+# The number of threads, as fnn.h says.
+cdef size_t threads() noexcept nogil

@@ -1,17 +1,22 @@
 """The one extension that links csrc: the kernel table, threads, the launch door and recorded plans.
 
-Every kernel is called through `launch` or `launch_shares`. Eager, they call; while a plan records on the calling thread they call
-and append, which is the whole mechanism behind captured steps.
+Every kernel is called through `launch` or `launch_shares`. Eager, they call; while the calling thread records they call and note the
+call, which is the whole mechanism behind captured steps.
 """
 import os
 from operator import index
 
+cimport numpy as cnp
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 
 from fastnn.kernels._fnn cimport *
-from fastnn.kernels._table cimport fnn_gemm_args, fnn_table, build_flags, kernel_names as table_kernel_names
+from fastnn.kernels._table cimport fnn_check_args, fnn_gemm_args, fnn_table, argument_layouts, build_flags, kernel_sets
 from libc.stdlib cimport free, malloc
+
+import numpy as np
+
+cnp.import_array()
 
 cdef extern from "fnn.h" nogil:
     fnn_table fnn_kernels
@@ -27,8 +32,7 @@ cdef extern from *:
     #else
     #define FNN_THREAD_LOCAL _Thread_local
     #endif
-    static FNN_THREAD_LOCAL PyObject *fnn_recording; /* the plan that records this thread's launches, or NULL */
-    static FNN_THREAD_LOCAL int fnn_shielded;        /* nonzero while a launch on this thread must run to its end */
+    static FNN_THREAD_LOCAL PyObject *fnn_recording; /* the Record of this thread's launches, or NULL */
 
     #if defined(__clang__)
     #define FNN_COMPILER "clang " __clang_version__
@@ -44,7 +48,6 @@ cdef extern from *:
     """
     const char *FNN_COMPILER
     PyObject *fnn_recording
-    int fnn_shielded
 
 # One share is at least this many cycles: below it, waking a thread costs more than it brings.
 cdef double CYCLES_PER_SHARE = 20_000
@@ -75,16 +78,34 @@ cdef int launch(fnn_kernel kernel, const void *args, size_t size, double cycles)
 
 cdef int launch_shares(fnn_kernel kernel, const void *args, size_t size, size_t parts, double cycles, bint cancellable) except -1:
     """Run a kernel in exactly `parts` shares. One that updates its inputs in place is not cancellable: Ctrl-C waits for it."""
+    global writes
     cdef int cancelled
     if fnn_recording != NULL:
-        (<Plan>fnn_recording).append(kernel, args, size, parts)
-    fnn_shielded = not cancellable
+        (<Record>fnn_recording).call(kernel, args, size, parts, NULL)
+    if not cancellable:
+        writes += 1
+        fnn_shield(1)
     if cycles < CYCLES_WITH_GIL:
         cancelled = fnn_run(kernel, args, parts)
     else:
         with nogil:
             cancelled = fnn_run(kernel, args, parts)
+    if not cancellable:
+        fnn_shield(0)
     return interrupted() if cancelled else 0
+
+
+cdef int64_t launch_check(fnn_kernel kernel, fnn_check_args *args) except -1:
+    cdef int64_t bad
+    cdef cnp.ndarray cell
+    args.bad = &bad
+    if fnn_recording != NULL:
+        cell = np.zeros(1, np.int64)
+        args.bad = <int64_t *>cnp.PyArray_DATA(cell)
+        keep(cell)
+        (<Record>fnn_recording).call(kernel, args, sizeof(args[0]), 1, args.bad)
+    kernel(args, 0, 1)
+    return args.bad[0]
 
 
 cdef int interrupted() except -1:
@@ -96,37 +117,32 @@ cdef int interrupted() except -1:
 
 cdef int poll() noexcept with gil:
     """Called every 50 ms by a launching thread: let Python's signal handlers run. Nonzero: one of them raised."""
-    return 0 if fnn_shielded else PyErr_CheckSignals() != 0
+    return PyErr_CheckSignals() != 0
 
 
 # --- recording ---
 
-cdef class Plan:
-    """Recorded kernel calls of one thread: `with plan.recording(): …` records, `plan.replay()` runs them again in one go."""
-    cdef fnn_plan *plan
-    cdef list owners
+cdef class Record:
+    """The kernel calls of one thread: `with record: …` notes them while they run.
+
+    calls: (address of the kernel, bytes of its arguments, shares, address of its stop cell or 0, label) each. owners: what the pointers among the
+    arguments point into. fresh: (address, bytes) of arrays that were allocated for a launch. numbers: (float, array it was
+    read from). label: what the next calls are noted with.
+    """
+    cdef readonly list calls, owners, fresh, numbers
+    cdef public object label
 
     def __cinit__(self):
-        self.plan = fnn_plan_new()
-        if self.plan == NULL:
-            raise MemoryError("a plan could not be allocated")
-        self.owners = []
+        self.calls, self.owners, self.fresh, self.numbers = [], [], [], []
 
-    def __dealloc__(self):
-        fnn_plan_free(self.plan)
-
-    cdef int append(self, fnn_kernel kernel, const void *args, size_t size, size_t parts) except -1:
-        if fnn_plan_append(self.plan, kernel, args, size, parts):
-            raise MemoryError("a plan could not grow")
+    cdef int call(self, fnn_kernel kernel, const void *args, size_t size, size_t parts, const int64_t *stop) except -1:
+        self.calls.append((<size_t>kernel, (<const char *>args)[:size], parts, <size_t>stop, self.label))
         return 0
-
-    def __len__(self):
-        return fnn_plan_length(self.plan)
 
     def __enter__(self):
         global fnn_recording
         if fnn_recording != NULL:
-            raise RuntimeError("a plan is already recording on this thread")
+            raise RuntimeError("this thread is recording already")
         fnn_recording = <PyObject *>self
         return self
 
@@ -134,19 +150,93 @@ cdef class Plan:
         global fnn_recording
         fnn_recording = NULL
 
-    def replay(self):
-        """Run the recorded calls again, on the arrays they were recorded with."""
-        cdef int cancelled
-        with nogil:
-            cancelled = fnn_plan_replay(self.plan)
-        if cancelled:
-            interrupted()
-
 
 cdef int keep(object owner) except -1:
     if fnn_recording != NULL:
-        (<Plan>fnn_recording).owners.append(owner)
+        (<Record>fnn_recording).owners.append(owner)
     return 0
+
+
+cdef int fresh(object array) except -1:
+    if fnn_recording != NULL:
+        (<Record>fnn_recording).owners.append(array)
+        (<Record>fnn_recording).fresh.append((<size_t>cnp.PyArray_DATA(<cnp.ndarray>array), <size_t>cnp.PyArray_NBYTES(<cnp.ndarray>array)))
+    return 0
+
+
+cdef int note_number(object number, object array) except -1:
+    if fnn_recording != NULL:
+        (<Record>fnn_recording).numbers.append((number, array))
+    return 0
+
+
+def kernel_addresses():
+    """{address: (name, dtype index)} of all kernels of the current instruction set."""
+    cdef const fnn_kernel *slots = <const fnn_kernel *>kernels
+    cdef size_t i
+    return {<size_t>slots[2 * i + d]: (name, d) for i, name in enumerate(kernel_sets()) for d in range(2)}
+
+
+def kernel_layouts():
+    """{kernel: (size of its argument struct, ((field, C type, offset, how many), …))}, as kernels.def lists them."""
+    layouts = argument_layouts()
+    return {name: layouts[arguments] for name, arguments in kernel_sets().items()}
+
+
+# --- plans ---
+
+cdef class Plan:
+    """Recorded calls made ready to be replayed in one go.
+
+    calls: (address of the kernel, bytes of its arguments, shares, address of its stop cell or 0, [(offset of a pointer in the arguments, input,
+    offset in that input), …]) each. commit: the number of the first call that must run to its end with all after it. preserve:
+    (address, bytes) of memory that the calls before change, and that a replay which does not get there puts back. owners: what to
+    keep alive.
+    """
+
+    def __cinit__(self, list calls, size_t commit, list preserve, object owners):
+        cdef size_t i, kernel, parts, stop, field, input, offset, address, size
+        cdef bytes args
+        self.owners = owners
+        self.plan = fnn_plan_new()
+        cdef bint failed = self.plan == NULL
+        for i, (kernel, args, parts, stop, inputs) in enumerate(calls if not failed else ()):
+            if i == commit:
+                fnn_plan_commit(self.plan)
+            failed |= fnn_plan_append(self.plan, <fnn_kernel>kernel, <const char *>args, len(args), parts, <const int64_t *>stop) != 0
+            for field, input, offset in inputs:
+                failed |= fnn_plan_input(self.plan, field, input, offset) != 0
+        for address, size in preserve if not failed else ():
+            failed |= fnn_plan_preserve(self.plan, <void *>address, size) != 0
+        if failed:
+            raise MemoryError("a plan could not be allocated")
+
+    def __dealloc__(self):
+        fnn_plan_free(self.plan)
+
+    def __len__(self):
+        return fnn_plan_length(self.plan)
+
+    cdef void bind(self, size_t input, const void *data) noexcept nogil:
+        fnn_plan_bind(self.plan, input, data)
+
+    cdef fnn_end run(self) noexcept nogil:
+        return fnn_plan_replay(self.plan)
+
+    def timed(self):
+        """Replay on what is bound; returns the seconds that each call took."""
+        cdef cnp.ndarray seconds = np.zeros(len(self))
+        cdef double *to = <double *>cnp.PyArray_DATA(seconds)
+        cdef fnn_end end
+        with nogil:
+            end = fnn_plan_time(self.plan, to)
+        if end != FNN_DONE:
+            interrupted()
+        return seconds
+
+
+cdef fnn_end run_steps(fnn_steps *steps) noexcept nogil:
+    return fnn_plan_steps(steps)
 
 
 # --- scratch memory ---
@@ -177,7 +267,8 @@ cdef Scratch borrow(size_t size):
 
 cdef int give_back(Scratch scratch) except -1:
     if fnn_recording != NULL:
-        (<Plan>fnn_recording).owners.append(scratch)
+        (<Record>fnn_recording).owners.append(scratch)
+        (<Record>fnn_recording).fresh.append((<size_t>scratch.data, scratch.size))
     elif len(idle_scratch) < 4:
         idle_scratch.append(scratch)
     return 0
@@ -188,6 +279,10 @@ cdef size_t gemm_scratch(const fnn_gemm_args *args, int dtype, size_t parts) noe
 
 
 # --- threads and instruction set ---
+
+cdef size_t threads() noexcept nogil:
+    return fnn_threads()
+
 
 def set_num_threads(threads):
     """Set how many threads fastnn may use, the calling one included. Work that is too small for them runs on fewer.
@@ -215,7 +310,7 @@ def usable_instruction_sets():
 
 def kernel_names():
     """The names of all kernels, as kernels.def lists them."""
-    return table_kernel_names()
+    return tuple(kernel_sets())
 
 
 def build_info():
@@ -271,6 +366,17 @@ def _use_cycles_per_share(double cycles):
     global CYCLES_PER_SHARE
     before, CYCLES_PER_SHARE = CYCLES_PER_SHARE, cycles
     return before
+
+
+def note_write():
+    """Count a write to parameters that was not a kernel's: what was derived from them is out of date."""
+    global writes
+    writes += 1
+
+
+def count_writes():
+    """How often the library has written to parameters or other lasting memory in this process."""
+    return writes
 
 
 cdef fnn_isa current_isa = _initial_isa()

@@ -1,7 +1,7 @@
 """What the two families of losses share: reductions, and the gradient that comes from above."""
 cimport numpy as cnp
 from fastnn.kernels._arrays cimport real, same_dtype
-from fastnn.kernels._core cimport kernels, launch
+from fastnn.kernels._core cimport kernels, launch, note_number
 from fastnn.kernels._table cimport fnn_loss_total_args
 
 cdef enum:
@@ -30,7 +30,10 @@ cdef inline int total(void *value, const void *sums, const void *counts, size_t 
 
 cdef inline object number(cnp.ndarray saved):
     """The loss, the first element of `saved`, as a Python float."""
-    return (<float *>cnp.PyArray_DATA(saved))[0] if cnp.PyArray_TYPE(saved) == cnp.NPY_FLOAT else (<double *>cnp.PyArray_DATA(saved))[0]
+    cdef double value = (<float *>cnp.PyArray_DATA(saved))[0] if cnp.PyArray_TYPE(saved) == cnp.NPY_FLOAT else (<double *>cnp.PyArray_DATA(saved))[0]
+    cdef object result = value
+    note_number(result, saved)
+    return result
 
 
 cdef inline double scalar_dy(object dy) except? -1:

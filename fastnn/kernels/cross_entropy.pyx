@@ -10,10 +10,10 @@ from operator import index
 
 from libc.stdint cimport int64_t
 from fastnn.kernels._arrays cimport dtype_index, integers, new, new_like, real, same_dtype, same_shape
-from fastnn.kernels._core cimport kernels, launch, launch_shares, shares
+from fastnn.kernels._core cimport kernels, launch, launch_check, launch_shares, shares
 from fastnn.kernels._fnn cimport fnn_kernel
 from fastnn.kernels._reduction cimport MEAN, NONE, array_dy, number, reduction_code, scalar_dy, total
-from fastnn.kernels._table cimport fnn_cross_entropy_args, fnn_cross_entropy_backward_args
+from fastnn.kernels._table cimport fnn_check_args, fnn_cross_entropy_args, fnn_cross_entropy_backward_args
 
 import numpy as np
 
@@ -56,18 +56,19 @@ cdef int check_labels(cnp.ndarray labels, cnp.ndarray input, size_t n, int64_t i
     """ValueError unless the labels have input's shape without the classes, and are classes or ignore_index."""
     cdef int ndim = cnp.PyArray_NDIM(input), i
     cdef bint fits = cnp.PyArray_NDIM(labels) == ndim - 1
-    cdef const int64_t *label = <const int64_t *>cnp.PyArray_DATA(labels)
-    cdef size_t k
+    cdef fnn_check_args args
+    cdef int64_t bad
     if fits and ndim > 1:
         fits = cnp.PyArray_DIM(labels, 0) == cnp.PyArray_DIM(input, 0)
         for i in range(2, ndim):
             fits = fits and cnp.PyArray_DIM(labels, i - 1) == cnp.PyArray_DIM(input, i)
     if not fits:
         raise ValueError(f"target must have shape {without_classes(input)} for an input of shape {np.shape(input)}, got {np.shape(labels)}")
-    for k in range(<size_t>cnp.PyArray_SIZE(labels)):
-        if <size_t>label[k] >= n and label[k] != ignore_index:
-            at = tuple([int(j) for j in np.unravel_index(k, np.shape(labels))])
-            raise ValueError(f"target must hold classes from 0 to {<Py_ssize_t>n - 1} ({n} classes), got {label[k]} at index {at}")
+    args.x, args.n, args.classes, args.ignore = cnp.PyArray_DATA(labels), cnp.PyArray_SIZE(labels), n, ignore_index
+    bad = launch_check(kernels.check_labels[0], &args)
+    if bad:
+        at = tuple([int(j) for j in np.unravel_index(bad - 1, np.shape(labels))])
+        raise ValueError(f"target must hold classes from 0 to {<Py_ssize_t>n - 1} ({n} classes), got {(<object>labels)[at]} at index {at}")
     return 0
 
 
@@ -131,9 +132,11 @@ cdef object forward(const fnn_kernel *kernel, object input, object target, objec
     cdef cnp.npy_intp length = 2 + (3 * s.positions if statistics else 0) + 2 * s.chunks
     saved = new(1, &length, cnp.PyArray_TYPE(x))
     args.losses, args.value = data(losses), data(saved)
-    args.top = <char *>args.value + 2 * item
-    args.sum = <char *>args.top + s.positions * item
-    args.mass = <char *>args.sum + s.positions * item
+    args.top = args.sum = args.mass = NULL
+    if statistics:
+        args.top = <char *>args.value + 2 * item
+        args.sum = <char *>args.top + s.positions * item
+        args.mass = <char *>args.sum + s.positions * item
     args.sums = <char *>args.value + (length - 2 * s.chunks) * item
     args.input, args.weight = data(x), data(w)
     args.labels, args.target = (NULL if probabilities else data(t)), (data(t) if probabilities else NULL)
@@ -149,7 +152,7 @@ cdef object forward(const fnn_kernel *kernel, object input, object target, objec
 
 
 cdef object backward(const fnn_kernel *kernel, object dy, object input, object target, object weight, object ignore_index, double smooth,
-                     int code, bint probabilities, cnp.ndarray saved, double cycles):
+                     int code, bint probabilities, bint statistics, cnp.ndarray saved, double cycles):
     cdef cnp.ndarray x = real(input, "input"), t, w, g = None, dx
     cdef fnn_cross_entropy_backward_args args
     cdef Sizes s
@@ -168,9 +171,11 @@ cdef object backward(const fnn_kernel *kernel, object dy, object input, object t
     dx = new_like(x)
     args.dinput, args.dy, args.input, args.weight, args.value = data(dx), data(g), data(x), data(w), data(saved)
     args.labels, args.target = (NULL if probabilities else data(t)), (data(t) if probabilities else NULL)
-    args.top = <const char *>args.value + 2 * item
-    args.sum = <const char *>args.top + s.positions * item
-    args.mass = <const char *>args.sum + s.positions * item
+    args.top = args.sum = args.mass = NULL
+    if statistics:
+        args.top = <const char *>args.value + 2 * item
+        args.sum = <const char *>args.top + s.positions * item
+        args.mass = <const char *>args.sum + s.positions * item
     args.outer, args.n, args.inner, args.smoothing = s.outer, s.n, s.inner, smooth
     launch(kernel[dtype_index(x)], &args, sizeof(args), 60.0 * s.positions + cycles * s.elements)
     return dx
@@ -201,7 +206,7 @@ def cross_entropy_backward(dy, input, target, weight=None, ignore_index=-100, la
         if <size_t>len(saved) != 2 + 3 * s.positions + 2 * s.chunks:
             raise ValueError(f"saved must be what cross_entropy(..., keep=True) returned for an input of shape {np.shape(input)}")
     return backward(kernels.cross_entropy_backward, dy, input, target, weight, ignore_index, smoothing(label_smoothing),
-                    reduction_code(reduction), probabilities, saved, 2)
+                    reduction_code(reduction), probabilities, True, saved, 2)
 
 
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean", *, bint keep=False):
@@ -217,4 +222,4 @@ def nll_loss_backward(dy, input, target, weight=None, ignore_index=-100, reducti
     """-weight[t] at the label t, 0 elsewhere and where t is ignore_index. saved: what nll_loss(…, keep=True) returned, or None."""
     if saved is None:
         _, saved = nll_loss(input, target, weight, ignore_index, reduction, keep=True)
-    return backward(kernels.nll_loss_backward, dy, input, target, weight, ignore_index, 0, reduction_code(reduction), False, saved, 0.2)
+    return backward(kernels.nll_loss_backward, dy, input, target, weight, ignore_index, 0, reduction_code(reduction), False, False, saved, 0.2)

@@ -6,12 +6,14 @@ With `keep` a forward returns (loss, saved): saved[0] is the loss in memory that
 """
 cimport numpy as cnp
 from fastnn.kernels._arrays cimport dtype_index, new, new_like, real, same_dtype, same_shape
-from fastnn.kernels._core cimport keep as keep_alive, kernels, launch, launch_shares, shares
-from fastnn.kernels._fnn cimport fnn_kernel
+from fastnn.kernels._core cimport kernels, launch, launch_check, launch_shares, shares
+from fastnn.kernels._fnn cimport fnn_kernel, int64_t
 from fastnn.kernels._reduction cimport BATCHMEAN, MEAN, NONE, SUM, array_dy, number, reduction_code, scalar_dy, total
-from fastnn.kernels._table cimport fnn_loss_args, fnn_loss_backward_args
+from fastnn.kernels._table cimport fnn_check_args, fnn_loss_args, fnn_loss_backward_args
 
 import numpy as np
+
+from fastnn.kernels.elementwise import copy
 
 cnp.import_array()
 
@@ -27,11 +29,9 @@ cdef cnp.ndarray spread(object weight, cnp.ndarray input, str name):
     if cnp.PyArray_SAMESHAPE(w, input):
         return w
     try:
-        wide = np.ascontiguousarray(np.broadcast_to(w, np.shape(input))).reshape(np.shape(input))
+        return copy(np.broadcast_to(w, np.shape(input)))
     except ValueError:
         raise ValueError(f"{name} must broadcast to input's shape {np.shape(input)}, got {np.shape(w)}") from None
-    keep_alive(wide)
-    return wide
 
 
 cdef double divisor(cnp.ndarray input, int code) noexcept:
@@ -96,19 +96,11 @@ cdef object backward(const fnn_kernel *kernel, object dy, object input, object t
 
 cdef int check_unit_interval(cnp.ndarray x, str name) except -1:
     """ValueError if an element is outside [0, 1]; NaN is let through."""
-    cdef size_t i, n = cnp.PyArray_SIZE(x)
-    cdef bint outside = False
-    cdef const float *single = <const float *>cnp.PyArray_DATA(x)
-    cdef const double *double_ = <const double *>cnp.PyArray_DATA(x)
-    if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT:
-        for i in range(n):
-            outside |= (single[i] < 0) | (single[i] > 1)
-    else:
-        for i in range(n):
-            outside |= (double_[i] < 0) | (double_[i] > 1)
-    if outside:
-        wrong = np.argwhere((x < 0) | (x > 1))[0]
-        at = tuple([int(k) for k in wrong])
+    cdef fnn_check_args args
+    args.x, args.n, args.classes, args.ignore = cnp.PyArray_DATA(x), cnp.PyArray_SIZE(x), 0, 0
+    cdef int64_t bad = launch_check(kernels.check_unit_interval[dtype_index(x)], &args)
+    if bad:
+        at = tuple([int(k) for k in np.unravel_index(bad - 1, np.shape(x))])
         raise ValueError(f"{name} must be between 0 and 1, got {(<object>x)[at]} at index {at}")
     return 0
 

@@ -30,6 +30,25 @@ cdef const fnn_kernel *step_kernel(str name) except NULL:
     raise ValueError(f"optimizer must be 'sgd', 'adam', 'rmsprop' or 'adagrad', got {name!r}")
 
 
+cdef class Tables:
+    """Where the arrays of the parameters that a step updates are: parameters, gradients, steps, then the states, a row of `count` each."""
+    cdef void **pointers
+    cdef size_t *sizes
+    cdef size_t count, elements
+    cdef int dtype
+
+    def __cinit__(self, size_t count):
+        self.count, self.elements, self.dtype = count, 0, 0
+        self.pointers = <void **>calloc((3 + STATES) * count + 1, sizeof(void *))
+        self.sizes = <size_t *>calloc(count + 1, sizeof(size_t))
+        if self.pointers == NULL or self.sizes == NULL:
+            raise MemoryError("the tables of a parameter group could not be allocated")
+
+    def __dealloc__(self):
+        free(self.pointers)
+        free(self.sizes)
+
+
 cdef class OptimizerGroup:
     """The parameters of one group with their states, stepped together in one kernel call.
 
@@ -40,38 +59,27 @@ cdef class OptimizerGroup:
     cdef readonly list parameters
     cdef readonly list states
     cdef readonly cnp.ndarray steps
-    cdef list data, grads  # what the tables below were made for; a gradient is None where the parameter is left out
-    cdef void **pointers   # parameters, gradients, steps, then the states: a row of `active` each
-    cdef size_t *sizes
-    cdef double settings[MAX_SETTINGS]
-    cdef size_t active, elements
-    cdef int dtype
+    cdef list data, grads  # what the tables were made for; a gradient is None where the parameter is left out
+    cdef Tables tables
+    cdef double options[MAX_SETTINGS]
+    cdef readonly tuple settings  # what `options` was made from
 
     def __init__(self, str optimizer, list parameters, tuple used, double initial=0):
-        cdef size_t count = len(parameters)
+        cdef Py_ssize_t count = len(parameters)
         self.kernel = step_kernel(optimizer)
         self.parameters = parameters
         self.states = [[np.full_like(p.data, initial if k == 0 else 0) if used[k] else None for p in parameters] for k in range(STATES)]
         self.steps = np.zeros(count)
         self.data = [None] * count
         self.grads = [None] * count
-        self.active = self.elements = 0
-        self.pointers = <void **>calloc((3 + STATES) * count + 1, sizeof(void *))
-        self.sizes = <size_t *>calloc(count + 1, sizeof(size_t))
-        if self.pointers == NULL or self.sizes == NULL:
-            raise MemoryError("the tables of a parameter group could not be allocated")
-
-    def __dealloc__(self):
-        free(self.pointers)
-        free(self.sizes)
+        self.tables = Tables(0)
 
     def step(self, tuple settings):
         """Update every parameter that has a gradient, and count the step. Parameters whose gradient is stale stay as they are."""
         cdef Py_ssize_t i
         cdef bint fresh = True
         cdef object p, grad
-        for i in range(len(settings)):
-            self.settings[i] = settings[i]
+        self.configure(settings)
         for i in range(len(self.parameters)):
             p = self.parameters[i]
             grad = None if p.stale else p._grad
@@ -80,59 +88,62 @@ cdef class OptimizerGroup:
                 break
         if not fresh:
             self.tabulate()
-        if self.elements:
+        if self.tables.elements:
             self.launch_step()
+
+    def configure(self, tuple settings not None):
+        """Set what the steps to come, recorded ones too, read."""
+        cdef Py_ssize_t i
+        for i in range(len(settings)):
+            self.options[i] = settings[i]
+        self.settings = settings
 
     def states_of(self, Py_ssize_t t):
         """The state arrays of parameter t, None where unused."""
         return [arrays[t] for arrays in self.states]
 
     cdef int tabulate(self) except -1:
-        """Write down where the arrays of all parameters with a gradient are."""
-        cdef Py_ssize_t i
-        cdef size_t count = len(self.parameters), n = 0
+        """Write down where the arrays of all parameters with a gradient are. A recorded step keeps the tables that it was made with."""
+        cdef Py_ssize_t i, t
+        cdef list members = [i for i in range(len(self.parameters)) if not (self.parameters[i].stale or self.parameters[i]._grad is None)]
+        cdef size_t count = len(members)
         cdef cnp.ndarray data, grad, state
-        self.active = self.elements = 0
-        self.data = [None] * count
-        for i in range(count):
+        cdef Tables tables = Tables(count)
+        for t, i in enumerate(members):
             p = self.parameters[i]
-            if p.stale or p._grad is None:
-                continue
             data, grad = p.data, p._grad
-            if n and dtype_index(data) != self.dtype:
+            if t and dtype_index(data) != tables.dtype:
                 raise TypeError("the parameters of a group must have one dtype")
-            self.dtype = dtype_index(data)
-            self.pointers[n] = cnp.PyArray_DATA(data)
-            self.pointers[count + n] = cnp.PyArray_DATA(grad)
-            self.pointers[2 * count + n] = <double *>cnp.PyArray_DATA(self.steps) + i
+            tables.dtype = dtype_index(data)
+            tables.pointers[t] = cnp.PyArray_DATA(data)
+            tables.pointers[count + t] = cnp.PyArray_DATA(grad)
+            tables.pointers[2 * count + t] = <double *>cnp.PyArray_DATA(self.steps) + i
             for k in range(STATES):
                 if self.states[k][i] is not None:
                     if self.states[k][i].dtype != data.dtype:
                         self.states[k][i] = self.states[k][i].astype(data.dtype, order="K")
                     state = self.states[k][i]
-                    self.pointers[(3 + k) * count + n] = cnp.PyArray_DATA(state)
-            self.sizes[n] = cnp.PyArray_SIZE(data)
-            self.elements += self.sizes[n]
-            n += 1
-        for k in range(STATES):  # the kernel wants the states' rows close together
-            for i in range(n):
-                self.pointers[3 * count + k * n + i] = self.pointers[(3 + k) * count + i]
-        self.active = n
+                    tables.pointers[(3 + k) * count + t] = cnp.PyArray_DATA(state)
+            tables.sizes[t] = cnp.PyArray_SIZE(data)
+            tables.elements += tables.sizes[t]
+        self.tables = tables
         self.data = [p.data for p in self.parameters]
         self.grads = [None if p.stale else p._grad for p in self.parameters]
         return 0
 
     cdef int launch_step(self) except -1:
-        cdef size_t count = len(self.parameters)
-        cdef double cycles = 100 + self.elements * (2.0 if self.dtype == 0 else 5.0)
+        cdef Tables tables = self.tables
+        cdef size_t count = tables.count
+        cdef double cycles = 100 + tables.elements * (2.0 if tables.dtype == 0 else 5.0)
         cdef fnn_optimizer_tick_args tick
         cdef fnn_optimizer_args args
-        tick.steps, tick.count = <double **>self.pointers + 2 * count, self.active
-        args.parameters, args.gradients, args.steps = self.pointers, <const void **>self.pointers + count, <const double **>tick.steps
-        args.states, args.sizes, args.settings, args.count = self.pointers + 3 * count, self.sizes, self.settings, self.active
+        tick.steps, tick.count = <double **>tables.pointers + 2 * count, count
+        args.parameters, args.gradients, args.steps = tables.pointers, <const void **>tables.pointers + count, <const double **>tick.steps
+        args.states, args.sizes, args.settings, args.count = tables.pointers + 3 * count, tables.sizes, self.options, count
         keep(self)
-        launch_shares(kernels.optimizer_tick[self.dtype], &tick, sizeof(tick), 1, 0, False)
-        return launch_shares(self.kernel[self.dtype], &args, sizeof(args), shares(cycles), cycles, False)
+        keep(tables)
+        launch_shares(kernels.optimizer_tick[tables.dtype], &tick, sizeof(tick), 1, 0, False)
+        return launch_shares(self.kernel[tables.dtype], &args, sizeof(args), shares(cycles), cycles, False)
 
 
 # --- clipping ---

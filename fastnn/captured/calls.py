@@ -1,0 +1,82 @@
+"""Recorded kernel calls as objects: their arguments by name, and the pointers among these."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fastnn.kernels._core import kernel_layouts
+
+ITEM_SIZES = (4, 8)  # of the dtype indices
+_FORMATS = {"size_t": "N", "ptrdiff_t": "n", "uint64_t": "Q", "double": "d", "int": "i", "fnn_kernel": "N"}
+
+
+class Argument(NamedTuple):
+    """One field of an argument struct. `writes`: a kernel may write through this pointer. `table`: it points to pointers."""
+
+    name: str
+    offset: int
+    format: str
+    pointer: bool = False
+    writes: bool = False
+    table: bool = False
+    data: bool = False  # an array of the user's or of a kernel's, rather than something that the wrapper made
+
+
+def _argument(name: str, kind: str, offset: int, count: int) -> Argument:
+    if kind.endswith("*"):
+        table = kind.count("*") > 1
+        return Argument(name, offset, "N", True, not kind.startswith("const") and not table, table, "void" in kind)
+    return Argument(name, offset, f"{count}{_FORMATS[kind]}" if count > 1 else _FORMATS[kind])
+
+
+LAYOUTS = {kernel: {place[0]: _argument(*place) for place in places} for kernel, (_, places) in kernel_layouts().items()}
+STRUCTS = {kernel: frozenset(layout) for kernel, layout in LAYOUTS.items()}
+
+
+class Label(NamedTuple):
+    """Whose call it is: a module's dotted name and type, and "forward", "backward" or "update"."""
+
+    name: str
+    kind: str
+    phase: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.kind}".strip()
+
+
+@dataclass(eq=False)
+class Call:
+    """A kernel call. `call["n"]` reads an argument, `call["n"] = 3` writes it; pointers are addresses."""
+
+    kernel: str
+    dtype: int
+    address: int
+    parts: int
+    stop: int
+    label: Label
+    args: bytearray = field(repr=False)
+
+    def __getitem__(self, name: str) -> Any:
+        argument = LAYOUTS[self.kernel][name]
+        values = struct.unpack_from(argument.format, self.args, argument.offset)
+        return values if len(values) > 1 else values[0]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        argument = LAYOUTS[self.kernel][name]
+        struct.pack_into(argument.format, self.args, argument.offset, value)
+
+    def pointers(self) -> Iterator[tuple[Argument, int]]:
+        """The pointers that are not NULL, with their addresses."""
+        for argument in LAYOUTS[self.kernel].values():
+            if argument.pointer:
+                (address,) = struct.unpack_from("N", self.args, argument.offset)
+                if address:
+                    yield argument, address
+
+    def numbers(self) -> dict[str, Any]:
+        """The sizes and scalars, without what is 0."""
+        values = {name: self[name] for name, argument in LAYOUTS[self.kernel].items() if not argument.pointer and name != "activation"}
+        return {name: value for name, value in values.items() if value}

@@ -1,0 +1,82 @@
+"""Captured inference."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from fastnn.captured.assemble import assemble
+from fastnn.captured.errors import CaptureError
+from fastnn.captured.explain import profile
+from fastnn.captured.recording import Recording
+from fastnn.captured.step import PLANS, key_of, named, plain
+from fastnn.kernels import copy
+from fastnn.kernels._replay import Captured, Ready, Watched
+from fastnn.nn.module import Array, Module
+from fastnn.training.batches import mode
+
+
+class CapturedPrediction(Captured):
+    """A model's forward in evaluation mode as one call: `predict(x)` returns new arrays, as `model(x)` does."""
+
+    def __init__(self, model: Module, *, fold: bool = True, pack: bool = True) -> None:
+        if not isinstance(model, Module):
+            raise TypeError(f"model must be a Module, got {type(model).__name__}")
+        self.model, self.fold, self.pack = model, bool(fold), bool(pack)
+        self._plans: OrderedDict[Any, Ready] = OrderedDict()
+
+    def prepare(self, inputs: tuple[Any, ...]) -> Any:
+        if not inputs:
+            raise TypeError("a captured prediction takes the model's inputs, got none")
+        arrays = tuple(map(plain, inputs))
+        if not self.is_current():
+            self._plans.clear()
+        ready = self._plans.get(key_of(arrays))
+        if ready is None or not ready.is_for(arrays):
+            return self._record(arrays)
+        self._plans.move_to_end(key_of(arrays))
+        self.cycle = [ready]
+        return self.replay(ready, arrays)
+
+    def _record(self, arrays: tuple[Array, ...]) -> Any:
+        own = tuple(array.copy() for array in arrays)
+        modules = named(self.model)
+        with mode(False, self.model), Recording(modules, own) as recording:
+            result = self.model.forward(*own)
+            outputs = result if isinstance(result, tuple) else (result,)
+            for array in outputs:
+                if not isinstance(array, np.ndarray):
+                    raise CaptureError(f"the model ({type(self.model).__name__}) cannot be captured: it returns {type(array).__name__}, not arrays")
+            recording.finish()
+            recording.check(outputs)
+            fresh = dict(recording.record.fresh)
+            seen: set[int] = set()
+            own_memory = []
+            for array in outputs:  # each in memory of its own, which a later call can put elsewhere
+                address = array.ctypes.data
+                alone = fresh.get(address) == array.nbytes and array.flags.c_contiguous and address not in seen
+                seen.add(address)
+                own_memory.append(array if alone else copy(array))
+            recording.finish()
+        ready = assemble(recording, outputs=tuple(own_memory))
+        self._plans[key_of(arrays)] = ready
+        while len(self._plans) > PLANS:
+            self._plans.popitem(last=False)
+        self.cycle = [ready]
+        parameters = [p for module in modules.values() for p in vars(module).get("_parameters", {}).values() if p is not None]
+        self.watched = Watched([vars(module) for module in modules.values()], parameters, "_saved", "training")
+        results = tuple(array.copy() for array in own_memory)
+        return results if isinstance(result, tuple) else results[0]
+
+    def refuse(self, inputs: tuple[Any, ...]) -> Any:
+        with mode(False, self.model):
+            return self.model.forward(*inputs)
+
+    def explain(self) -> str:
+        """A table of the calls of the last prediction: module, kernel, sizes, bytes and time of each, measured now on made-up inputs."""
+        ready = self.cycle[0]
+        if ready is None:
+            raise RuntimeError("there is nothing to explain before the first prediction")
+        return profile(ready, [], f"captured prediction of {type(self.model).__name__}")

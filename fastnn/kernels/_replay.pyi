@@ -1,0 +1,33 @@
+from typing import Any
+
+from fastnn.kernels._core import Plan
+
+class Watched:
+    def __init__(self, dicts: list[dict[str, Any]], parameters: list[Any], ignore: str, also: str = "") -> None: ...
+
+class Ready:
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    value: Any
+    output: Any
+    calls: Any
+    peak: int
+    def __init__(self, plan: Plan, inputs: tuple[Any, ...], outputs: tuple[Any, ...], value: Any, output: Any, calls: Any, peak: int) -> None: ...
+    def timed(self, arrays: tuple[Any, ...]) -> Any: ...
+    def is_for(self, given: tuple[Any, ...]) -> bool: ...
+
+class Captured:
+    cycle: list[Ready | None]
+    turn: int
+    done: int
+    watched: Watched | None
+    groups: list[list[Any]]
+    optimizer: Any
+    active: list[Any]
+    writes: int
+    def __call__(self, *inputs: Any) -> Any: ...
+    def prepare(self, inputs: tuple[Any, ...]) -> Any: ...
+    def refuse(self, inputs: tuple[Any, ...]) -> Any: ...
+    def is_current(self) -> bool: ...
+    def replay(self, ready: Ready, inputs: tuple[Any, ...]) -> Any: ...
+    def run_steps(self, columns: tuple[Any, ...], order: Any, batch: int, values: Any, outputs: Any) -> slice | None: ...

@@ -1,0 +1,288 @@
+"""The way into a captured step: find that nothing has changed since it was recorded, say where the inputs are, replay.
+
+What makes and arranges plans is in fastnn/captured; this is what every call goes through.
+"""
+cimport numpy as cnp
+from cpython.dict cimport PyDict_Next
+from cpython.object cimport PyObject
+from cpython.pythread cimport NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock
+from fastnn.kernels cimport _core
+from fastnn.kernels._core cimport Plan, interrupted, kernels, run_steps
+from fastnn.kernels._fnn cimport FNN_CANCELLED, FNN_DONE, FNN_STOPPED, fnn_column, fnn_cycle, fnn_end, fnn_kernel, fnn_steps, int64_t, uint64_t
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    bint PyArray_ISCARRAY_RO(cnp.ndarray)
+
+cdef enum:
+    MAX_INPUTS = 16  # inputs and outputs together
+    BYTES_PER_SHARE = 262144  # of rows gathered
+
+
+cdef class Watched:
+    """Objects that must stay what they are: dicts, by the identity of their entries, and the arrays of parameters.
+
+    ignore: keys that may change.
+    """
+    cdef list dicts, parameters, contents, arrays
+    cdef object ignore, also
+
+    def __init__(self, list dicts, list parameters, str ignore, str also=""):
+        self.dicts, self.parameters, self.ignore, self.also = dicts, parameters, ignore, also
+        self.contents = [[item for key in d if key is not ignore and key is not also for item in (key, d[key])] for d in dicts]
+        self.arrays = [(p.data, p._grad) for p in parameters]
+
+    cdef bint unchanged(self) except -1:
+        cdef Py_ssize_t i
+        cdef tuple pair
+        for i in range(len(self.dicts)):
+            if not self.same_entries(<dict>self.dicts[i], <list>self.contents[i]):
+                return False
+        for i in range(len(self.parameters)):
+            p = self.parameters[i]
+            pair = <tuple>self.arrays[i]
+            if p.data is not pair[0] or p._grad is not pair[1]:
+                return False
+        return True
+
+    cdef bint same_entries(self, dict d, list entries) except -1:
+        cdef PyObject *key
+        cdef PyObject *value
+        cdef Py_ssize_t position = 0, i = 0, n = len(entries)
+        while PyDict_Next(d, &position, &key, &value):
+            if key == <PyObject *>self.ignore or key == <PyObject *>self.also:
+                continue
+            if i >= n or key != <PyObject *>entries[i] or value != <PyObject *>entries[i + 1]:
+                return False
+            i += 2
+        return i == n
+
+
+cdef class Ready:
+    """A plan with what its caller needs to know.
+
+    inputs: an array of the shape and dtype of each input; outputs: of each array that a call returns anew. value: the cell with the loss, or None.
+    output: the array in which the plan leaves the model's output. calls, peak: what the plan was made of, and the bytes it needs.
+    """
+    cdef Plan plan
+    cdef readonly tuple inputs, outputs
+    cdef readonly object value, output, calls
+    cdef readonly size_t peak
+    cdef fnn_kernel one_of_them
+    cdef size_t threads
+
+    def __init__(self, Plan plan, tuple inputs, tuple outputs, value, output, calls, size_t peak):
+        if len(inputs) + len(outputs) > MAX_INPUTS:
+            raise ValueError(f"a captured model must have at most {MAX_INPUTS} inputs and outputs, got {len(inputs) + len(outputs)}")
+        self.plan, self.inputs, self.outputs, self.value, self.output = plan, inputs, outputs, value, output
+        self.calls, self.peak = calls, peak
+        self.one_of_them, self.threads = kernels.gemm[0], _core.threads()
+
+    cdef bint takes(self, tuple given) except -1:
+        """Whether these are arrays that the plan can read as they are, and threads and instruction set are those that it was made for."""
+        cdef Py_ssize_t i, n = len(self.inputs)
+        if len(given) != n or self.threads != _core.threads() or self.one_of_them != kernels.gemm[0]:
+            return False
+        for i in range(n):
+            if not fits(given[i], <cnp.ndarray>self.inputs[i]):
+                return False
+        return True
+
+    def is_for(self, tuple given):
+        """The same, for Python."""
+        return self.takes(given)
+
+    def timed(self, tuple arrays):
+        """Replay on these arrays, inputs then outputs; returns the seconds that each call took."""
+        cdef size_t i
+        for i, array in enumerate(arrays):
+            self.plan.bind(i, cnp.PyArray_DATA(<cnp.ndarray>array))
+        return self.plan.timed()
+
+    cdef object number(self):
+        cdef cnp.ndarray cell = self.value
+        if cnp.PyArray_TYPE(cell) == cnp.NPY_FLOAT:
+            return <double>(<float *>cnp.PyArray_DATA(cell))[0]
+        return (<double *>cnp.PyArray_DATA(cell))[0]
+
+
+cdef inline bint fits(object given, cnp.ndarray like) except -1:
+    return (cnp.PyArray_CheckExact(given) and cnp.PyArray_TYPE(<cnp.ndarray>given) == cnp.PyArray_TYPE(like)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>given, like) and PyArray_ISCARRAY_RO(<cnp.ndarray>given))
+
+
+cdef class Captured:
+    """What captured steps and captured predictions have in common. Subclasses write `prepare` and, where there is something to do before or after a
+    replay, `refresh` and the attributes below.
+
+    cycle: the plans that are used by turns for inputs like the last ones, None where there is none yet; turn: whose turn it is.
+    watched: None, or what must not have changed. groups: [[group, tensors, settings, Watched of the group], …] of an optimizer.
+    active: parameters that get a gradient. writes: the value of count_writes() for which plans hold, -1 if it does not matter.
+    """
+    cdef public list cycle, groups, active
+    cdef public size_t turn, done
+    cdef public object watched, optimizer
+    cdef public int64_t writes
+    cdef PyThread_type_lock lock
+
+    def __cinit__(self, *_, **__):
+        self.cycle, self.groups, self.active, self.turn, self.done, self.writes = [None], [], [], 0, 0, -1
+        self.lock = PyThread_allocate_lock()
+        if self.lock == NULL:
+            raise MemoryError("a lock could not be allocated")
+
+    def __dealloc__(self):
+        if self.lock != NULL:
+            PyThread_free_lock(self.lock)
+
+    def __call__(self, *inputs):
+        cdef Ready ready
+        self.enter()
+        try:
+            ready = <Ready>self.cycle[self.turn]
+            if ready is not None and ready.takes(inputs) and self.current():
+                return self.replay(ready, inputs)
+            return self.prepare(inputs)
+        finally:
+            PyThread_release_lock(self.lock)
+
+    def prepare(self, tuple inputs):
+        """Called where no plan is at hand: make `cycle` fit and run it, or run without a plan. Returns what the call returns."""
+        raise NotImplementedError
+
+    cdef int enter(self) except -1:
+        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+            raise RuntimeError(f"this {type(self).__name__} is running already: it is for one thread at a time; capture one for each thread")
+        return 0
+
+    cdef bint current(self) except -1:
+        if self.watched is not None and not (<Watched>self.watched).unchanged():
+            return False
+        if self.optimizer is not None and not self.same_groups(self.optimizer.param_groups, self.optimizer._groups):
+            return False
+        if self.writes >= 0 and <uint64_t>self.writes != _core.writes:
+            return False
+        return True
+
+    cdef bint same_groups(self, list options, list tensors) except -1:
+        cdef Py_ssize_t i
+        if len(options) != len(self.groups) or len(tensors) != len(self.groups):
+            return False
+        for i in range(len(self.groups)):
+            if (<list>self.groups[i])[0] is not options[i] or (<list>self.groups[i])[1] is not tensors[i]:
+                return False
+        return True
+
+    def is_current(self):
+        """Whether what plans were made for is still so."""
+        return self.current()
+
+    cdef int configure(self) except -1:
+        """Bring an optimizer's options to where its kernels read them."""
+        cdef list entry
+        for entry in self.groups:
+            if entry[1].settings is not entry[2] or not (<Watched>entry[3]).unchanged():
+                self.optimizer.check(entry[0])
+                entry[1].configure(self.optimizer.settings(entry[0]))
+                entry[2], entry[3] = entry[1].settings, Watched([entry[0]], [], "")
+        return 0
+
+    def replay(self, Ready ready not None, tuple inputs):
+        """Run a plan on arrays that it takes."""
+        cdef size_t i = 0
+        cdef fnn_end end
+        cdef cnp.ndarray array
+        cdef list made = []
+        self.configure()
+        for i in range(len(ready.inputs)):
+            ready.plan.bind(i, cnp.PyArray_DATA(<cnp.ndarray>inputs[i]))
+        for i, like in enumerate(ready.outputs, len(ready.inputs)):
+            array = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(<cnp.ndarray>like), cnp.PyArray_DIMS(<cnp.ndarray>like), cnp.PyArray_TYPE(<cnp.ndarray>like), 0)
+            ready.plan.bind(i, cnp.PyArray_DATA(array))
+            made.append(array)
+        with nogil:
+            end = ready.plan.run()
+        if end != FNN_DONE:
+            return self.ended(end, inputs)
+        self.made_step(1)
+        if ready.value is not None:
+            return ready.number()
+        return made[0] if len(made) == 1 else tuple(made)
+
+    cdef object ended(self, fnn_end end, tuple inputs):
+        """After a replay that did not get to its end."""
+        self.forget_gradients()
+        if end == FNN_CANCELLED:
+            interrupted()
+        return self.refuse(inputs)
+
+    cdef int forget_gradients(self) except -1:
+        """After an unfinished step; one that adds to the gradients of the steps before has put these back."""
+        if self.turn == 0:
+            for p in self.active:
+                p.stale = True
+        return 0
+
+    def refuse(self, tuple inputs):
+        """Called where a check found bad data: raise what the eager code raises."""
+        raise NotImplementedError
+
+    cdef int made_step(self, size_t steps) except -1:
+        if self.groups:
+            _core.writes += 1
+        self.turn = (self.turn + steps) % len(self.cycle)
+        for p in self.active:
+            p.stale = False
+        return 0
+
+    def run_steps(self, tuple columns, order, size_t batch, cnp.ndarray values, outputs):
+        """Replay `cycle` once for each of len(values) batches; see fnn_plan_steps. Returns None, or the columns' rows that a check has refused.
+
+        columns: C-ordered arrays of the plans' dtypes, with enough rows. order: int64 row numbers within them, or None. values: takes the losses;
+        outputs: takes the outputs of all batches, or None. `done` counts the steps made, also when KeyboardInterrupt is raised.
+        """
+        cdef fnn_steps steps
+        cdef fnn_cycle cycle[64]
+        cdef fnn_column column[MAX_INPUTS]
+        cdef list gathered = []
+        cdef fnn_end end
+        cdef Ready ready
+        cdef cnp.ndarray array, rows
+        cdef size_t i
+        self.done = 0
+        for i in range(len(self.cycle)):
+            ready = <Ready>self.cycle[i]
+            array = ready.value
+            cycle[i].plan, cycle[i].value, cycle[i].output = ready.plan.plan, cnp.PyArray_DATA(array), cnp.PyArray_DATA(<cnp.ndarray>ready.output)
+        steps.value_bytes, steps.output_bytes = cnp.PyArray_ITEMSIZE(array), cnp.PyArray_NBYTES(<cnp.ndarray>ready.output)
+        for i in range(len(columns)):
+            rows = columns[i]
+            column[i].rows, column[i].gathered = cnp.PyArray_DATA(rows), NULL
+            column[i].bytes = cnp.PyArray_NBYTES(<cnp.ndarray>ready.inputs[i]) // batch
+            if order is not None:
+                array = np.empty(np.shape(ready.inputs[i]), rows.dtype)
+                gathered.append(array)
+                column[i].gathered = cnp.PyArray_DATA(array)
+        steps.cycle, steps.cycles, steps.first, steps.column, steps.columns = cycle, len(self.cycle), self.turn, column, len(columns)
+        steps.order = NULL if order is None else <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>order)
+        steps.batch, steps.steps, steps.done, steps.bytes_per_share = batch, cnp.PyArray_SIZE(values), 0, BYTES_PER_SHARE
+        steps.values = cnp.PyArray_DATA(values)
+        steps.outputs = NULL if outputs is None else cnp.PyArray_DATA(<cnp.ndarray>outputs)
+        self.enter()
+        try:
+            self.configure()
+            with nogil:
+                end = run_steps(&steps)
+            self.done = steps.done
+            self.made_step(steps.done)
+            if end == FNN_DONE:
+                return None
+            self.forget_gradients()
+            if end == FNN_CANCELLED:
+                interrupted()
+            return slice(self.done * batch, (self.done + 1) * batch)
+        finally:
+            PyThread_release_lock(self.lock)
