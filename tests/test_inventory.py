@@ -35,6 +35,7 @@ PARTS = {
     "gradient_norm_scale": None,
     "gradient_clip_value": None,
     "gather_rows": None,
+    "fold_batch_norm": None,
     "check_labels": "cross_entropy",
     "check_unit_interval": "binary_cross_entropy",
 }

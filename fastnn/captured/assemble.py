@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn.captured.calls import Call
 from fastnn.captured.memory import Memory, Region, arrange, block, extent
-from fastnn.captured.passes import fuse_activations
+from fastnn.captured.passes import Once, fold_batch_norms, fuse_activations
 from fastnn.captured.recording import Recording
 from fastnn.kernels._core import Plan, Scratch
 from fastnn.kernels._replay import Ready
@@ -30,18 +30,20 @@ def template(array: Array) -> Array:
 
 def assemble(
     recording: Recording, commit: Call | None = None, outputs: tuple[Array, ...] = (), value: Array | None = None, output: Array | None = None,
-    preserve: tuple[Region, ...] = (),
+    preserve: tuple[Region, ...] = (), fold: bool = False,
 ) -> Ready:  # fmt: skip
     """A plan of the recorded calls, with all its own memory in one block.
 
     commit: the first call that must run to its end with all after it. outputs: what a call returns in new arrays; each fills a fresh region.
-    value, output: what is to be found in the plan's memory after a replay. preserve: what an unfinished replay puts back.
+    value, output: what is to be found in the plan's memory after a replay. preserve: what an unfinished replay puts back. fold: batch
+    normalisations into the products before them, which is done by `Ready.once` whenever parameters have changed.
     """
-    memory = recording.memory
+    memory, once = recording.memory, Once()
+    recorded_calls = fold_batch_norms(recording.calls, memory, once) if fold else recording.calls
     returned = [memory.find(array.ctypes.data) for array in outputs]
     results = [memory.find(array.ctypes.data) for array in (value, output) if array is not None]
     lasting = [region for region in results if region is not None and region.fresh]
-    calls = Calls(fuse_activations(recording.calls, memory, [region for region in [*lasting, *returned] if region is not None]))
+    calls = Calls(fuse_activations(recorded_calls, memory, [region for region in [*lasting, *returned] if region is not None]))
     for i, region in enumerate(returned):
         assert region is not None
         region.input = len(recording.inputs) + i
@@ -75,8 +77,10 @@ def assemble(
             calls.memory.add(base + offsets[region], region.size)
         elif not region.fresh:
             calls.memory.add(region.start, region.size)
-    plan = Plan(recorded, len(calls) if commit is None else calls.index(commit), [(r.start, r.size) for r in preserve], (arena, _kept(recording)))
-    return Ready(plan, tuple(map(template, recording.inputs)), tuple(map(template, outputs)), moved(value), moved(output), calls, calls.peak)
+    owners = (arena, _kept(recording), once.arrays)
+    plan = Plan(recorded, len(calls) if commit is None else calls.index(commit), [(r.start, r.size) for r in preserve], owners)
+    prepare = Plan([(call.address, bytes(call.args), call.parts, 0, []) for call in once.calls], len(once.calls), [], owners) if once.calls else None
+    return Ready(plan, prepare, tuple(map(template, recording.inputs)), tuple(map(template, outputs)), moved(value), moved(output), calls)
 
 
 def _kept(recording: Recording) -> list[Any]:

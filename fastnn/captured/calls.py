@@ -33,6 +33,7 @@ def _argument(name: str, kind: str, offset: int, count: int) -> Argument:
 
 
 LAYOUTS = {kernel: {place[0]: _argument(*place) for place in places} for kernel, (_, places) in kernel_layouts().items()}
+SIZES = {kernel: size for kernel, (size, _) in kernel_layouts().items()}
 STRUCTS = {kernel: frozenset(layout) for kernel, layout in LAYOUTS.items()}
 
 
@@ -45,6 +46,14 @@ class Label(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} {self.kind}".strip()
+
+
+def new_call(like: Call, kernel: str, addresses: dict[str, int], **arguments: Any) -> Call:
+    """A call of a kernel with like's dtype, label and shares. addresses: those of kernels, by name, for that dtype."""
+    call = Call(kernel, like.dtype, addresses[kernel], like.parts, 0, like.label, bytearray(SIZES[kernel]))
+    for name, value in arguments.items():
+        call[name] = value
+    return call
 
 
 @dataclass(eq=False)

@@ -1,11 +1,14 @@
-"""Rewriting recorded calls: what can be done in fewer passes over memory, with the same bits."""
+"""Rewriting recorded calls: what can be done in fewer passes over memory, or once for many calls."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from fastnn.captured.calls import ITEM_SIZES, STRUCTS, Call
-from fastnn.captured.memory import Memory, Region
+from fastnn.captured.calls import ITEM_SIZES, STRUCTS, Call, new_call
+from fastnn.captured.memory import Memory, Region, block
+from fastnn.kernels._core import kernel_addresses
+from fastnn.nn.module import Array
 
 _MAP = STRUCTS["relu_forward"]  # y, x, n, p, q: what a product can do to its own result
 
@@ -20,6 +23,65 @@ def users_of(calls: list[Call], memory: Memory) -> dict[Region, list[int]]:
     return users
 
 
+@dataclass
+class Once:
+    """Calls that prepare what all replays read, to be run again when parameters change, and the arrays that they write."""
+
+    calls: list[Call] = field(default_factory=list)
+    arrays: list[Array] = field(default_factory=list)
+
+    def array(self, memory: Memory, elements: int, dtype: int) -> int:
+        """The address of a new array."""
+        made = block(elements * ITEM_SIZES[dtype])
+        memory.add_array(made)
+        self.arrays.append(made)
+        return made.ctypes.data
+
+
+def _is_whole(product: Call, region: Region | None) -> bool:
+    """Whether a product fills a region of its own, in C order."""
+    elements = product["batch"] * product["m"] * product["n"]
+    return (
+        region is not None and region.fresh and region.start == product["c"] and region.size == max(elements * ITEM_SIZES[product.dtype], 1)
+        and product["c_col"] == 1 and product["c_row"] == product["n"]
+    )  # fmt: skip
+
+
+def fold_batch_norms(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
+    """Let a product with constant weights do what a batch normalisation with constant statistics would do to its result."""
+    users, kept = users_of(calls, memory), []
+    producers: dict[Region | None, Call] = {}
+    for call in calls:
+        product = producers.get(memory.find(call["x"])) if call.kernel == "batch_norm_forward" else None
+        if product is None or call["from_batch"] or call["inner"] != 1 or call["channels"] != product["n"] or len(users[memory.find(call["x"])]) != 2:
+            kept.append(call)
+        else:
+            n, k = product["n"], product["k"]
+            w, b = once.array(memory, k * n, call.dtype), once.array(memory, n, call.dtype)
+            addresses = {name: address for address, (name, dtype) in kernel_addresses().items() if dtype == call.dtype}
+            once.calls.append(new_call(
+                call, "fold_batch_norm", addresses, w=w, b=b, from_w=product["b"], from_b=product["bias"], scale=call["weight"], shift=call["bias"],
+                mean=call["running_mean"], var=call["running_var"], k=k, n=n, w_row=product["b_row"], w_col=product["b_col"], eps=call["eps"],
+            ))  # fmt: skip
+            product["b"], product["b_row"], product["b_col"], product["bias"], product["bias_col"] = w, n, 1, b, 1
+            product["c"] = call["y"]
+            product.label = product.label._replace(kind=f"{product.label.kind} + {call.label.kind}")
+            producers[memory.find(call["y"])] = product
+        if call.kernel == "gemm" and _is_whole(call, memory.find(call["c"])) and _has_constant_weight(call, memory):
+            producers[memory.find(call["c"])] = call
+    return kept
+
+
+def _has_constant_weight(product: Call, memory: Memory) -> bool:
+    """Whether it is x W + b with W and b, a row, that are the same in all replays."""
+    constant = True
+    for name in ("b", "bias"):
+        region = memory.find(product[name]) if product[name] else None
+        constant &= region is None or not (region.fresh or region.input is not None)
+    plain = product["batch"] == 1 and product["alpha"] == 1 and product["beta"] == 0 and not product["activation"]
+    return constant and plain and (not product["bias"] or (product["bias_col"] == 1 and product["bias_row"] == 0))
+
+
 def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region]) -> list[Call]:
     """Let a product apply the element-wise function that is the only one to read its result."""
     users, kept, gone = users_of(calls, memory), set(results), set()
@@ -27,15 +89,12 @@ def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region
         if product.kernel != "gemm" or product["activation"]:
             continue
         region = memory.find(product["c"])
-        if region is None or not region.fresh or region in kept or len(users[region]) != 2:
+        if region is None or region in kept or len(users[region]) != 2 or not _is_whole(product, region):
             continue
         j = users[region][1]
         map = calls[j]
         elements = product["batch"] * product["m"] * product["n"]
-        if (
-            STRUCTS[map.kernel] == _MAP and map.dtype == product.dtype and map["x"] == product["c"] == region.start and map["n"] == elements
-            and elements * ITEM_SIZES[map.dtype] == region.size and product["c_col"] == 1 and product["c_row"] == product["n"]
-        ):  # fmt: skip
+        if STRUCTS[map.kernel] == _MAP and map.dtype == product.dtype and map["x"] == region.start and map["n"] == elements:
             product["c"], product["activation"], product["p"], product["q"] = map["y"], map.address, map["p"], map["q"]
             product.label = product.label._replace(kind=f"{product.label.kind} + {map.label.kind}")
             gone.add(j)

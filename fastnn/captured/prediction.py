@@ -13,13 +13,23 @@ from fastnn.captured.explain import profile
 from fastnn.captured.recording import Recording
 from fastnn.captured.step import PLANS, key_of, named, plain
 from fastnn.kernels import copy
+from fastnn.kernels._core import count_writes
 from fastnn.kernels._replay import Captured, Ready, Watched
-from fastnn.nn.module import Array, Module
-from fastnn.training.batches import mode
+from fastnn.nn.module import Array, Module, mode
 
 
 class CapturedPrediction(Captured):
-    """A model's forward in evaluation mode as one call: `predict(x)` returns new arrays, as `model(x)` does."""
+    """A model's forward in evaluation mode as one call: `predict(x)` returns new arrays, as `model(x)` does.
+
+    It may be a snapshot of the parameters: with `fold`, batch normalisations are folded into the linear layers before them, and with `pack`
+    weights are kept in the order that products like best. The library's own writers (optimizers, captured steps, load_state_dict, assignment to
+    `layer.weight`, fastnn.nn.init) refresh it by themselves; after writing into an array in place call `predict.refresh()`. With fold=False and pack=False
+    the parameters are read live.
+
+    Every bit is that of the eager forward, but for `fold`, which may round differently: still the same for any number of threads,
+    rows beside, or instruction set. The first call with inputs of new shapes runs eagerly and is recorded; up to 8 shapes are kept. It is for one thread at a
+    time; several captured predictions of one model may run at once.
+    """
 
     def __init__(self, model: Module, *, fold: bool = True, pack: bool = True) -> None:
         if not isinstance(model, Module):
@@ -33,12 +43,22 @@ class CapturedPrediction(Captured):
         arrays = tuple(map(plain, inputs))
         if not self.is_current():
             self._plans.clear()
+            self.writes = -1
+        if self.is_outdated():
+            self.refresh()
         ready = self._plans.get(key_of(arrays))
         if ready is None or not ready.is_for(arrays):
             return self._record(arrays)
         self._plans.move_to_end(key_of(arrays))
         self.cycle = [ready]
         return self.replay(ready, arrays)
+
+    def refresh(self) -> None:
+        """Derive anew what is derived from parameters and running statistics."""
+        writes = count_writes()
+        for ready in self._plans.values():
+            ready.prepare()
+        self.writes = writes if any(ready.once is not None for ready in self._plans.values()) else -1
 
     def _record(self, arrays: tuple[Array, ...]) -> Any:
         own = tuple(array.copy() for array in arrays)
@@ -60,14 +80,17 @@ class CapturedPrediction(Captured):
                 seen.add(address)
                 own_memory.append(array if alone else copy(array))
             recording.finish()
-        ready = assemble(recording, outputs=tuple(own_memory))
+        results = tuple(array.copy() for array in own_memory)
+        ready = assemble(recording, outputs=tuple(own_memory), fold=self.fold)
         self._plans[key_of(arrays)] = ready
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         self.cycle = [ready]
         parameters = [p for module in modules.values() for p in vars(module).get("_parameters", {}).values() if p is not None]
         self.watched = Watched([vars(module) for module in modules.values()], parameters, "_saved", "training")
-        results = tuple(array.copy() for array in own_memory)
+        self.refresh()
+        if ready.once is not None:  # what it gives is not to depend on which call it is
+            return self.replay(ready, arrays)
         return results if isinstance(result, tuple) else results[0]
 
     def refuse(self, inputs: tuple[Any, ...]) -> Any:

@@ -105,6 +105,7 @@ class Recording:
         """CaptureError, naming the module, unless kernels computed all that the calls so far read, and all results."""
         known = self._lasting()
         known |= {region for region in self.memory if region.input is not None}
+        known |= {self.memory.find(start) for start, size in self.record.fresh if size == 0}
         for call in self.calls:
             for argument, address in call.pointers():
                 region = self.memory.find(address)
@@ -112,9 +113,24 @@ class Recording:
                     known.add(region)
                 elif argument.data and not argument.writes and not argument.table and region not in known:
                     raise self._unknown(address, call.label)
+        self._check_attributes(known)
         for array in results:
             if self.memory.find(array.ctypes.data) not in known:
                 raise self._unknown(array.ctypes.data, None)
+
+    def _check_attributes(self, known: set[Region | None]) -> None:
+        """CaptureError if a module noted down what a replay would not: anything but shapes, and arrays that the kernels computed."""
+        for name, module in self.modules.items():
+            for key, value in self._attributes(module).items():
+                if value is self._before[name].get(key, self) or key in ("forward", "backward"):
+                    continue
+                arrays = list(arrays_in(value))
+                shape = isinstance(value, tuple) and all(isinstance(n, int) for n in value)
+                if not (value is None or shape or (arrays and all(self.memory.find(array.ctypes.data) in known for array in arrays))):
+                    raise CaptureError(
+                        f"{_module(Label(name, type(module).__name__, ''))} cannot be captured: its forward or backward changes self.{key}, which a replay "
+                        "would not do"
+                    )
 
     def _lasting(self) -> set[Region | None]:
         """What modules held before and still hold: parameters, gradients, buffers, states."""

@@ -12,6 +12,7 @@ from fastnn.captured.assemble import assemble
 from fastnn.captured.calls import Label
 from fastnn.captured.errors import CaptureError
 from fastnn.captured.explain import profile
+from fastnn.captured.memory import Region
 from fastnn.captured.recording import Recording, arrays_in
 from fastnn.kernels._replay import Captured, Ready, Watched
 from fastnn.nn.module import Array, Module
@@ -56,12 +57,14 @@ class CapturedStep(Captured):
     parameters, modes, threads or of the model itself take effect with the next call. The gradients of all parameters of the model
     are those of the last step. It is for one thread at a time.
 
+    strict: what cannot be captured raises CaptureError; False lets `refused` have the error, and this and all later steps run eagerly.
+
     A Ctrl-C, or data that the loss refuses, leaves model and optimizer as they were after the last whole step.
     """
 
     def __init__(
         self, model: Module, loss: Module, optimizer: Optimizer, *, clip_grad_norm: float | None = None, clip_grad_value: float | None = None,
-        accumulate: int = 1,
+        accumulate: int = 1, strict: bool = True,
     ) -> None:  # fmt: skip
         if not isinstance(model, Module):
             raise TypeError(f"model must be a Module, got {type(model).__name__}")
@@ -76,6 +79,9 @@ class CapturedStep(Captured):
             raise ValueError(f"accumulate must be from 1 to 64, got {accumulate}")
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.clip_grad_norm, self.clip_grad_value, self.accumulate = clip_grad_norm, clip_grad_value, accumulate
+        self.strict = strict
+        self.refused: CaptureError | None = None
+        self._eager_output: Any = None
         self.cycle = [None] * accumulate
         self._plans: OrderedDict[Any, list[Ready | None]] = OrderedDict()
 
@@ -105,48 +111,71 @@ class CapturedStep(Captured):
             for parameter in parameters:
                 parameter.stale = True
         before = _State(modules)
+        recording = Recording(modules, own)
         try:
-            with Recording(modules, own) as recording:
+            with recording:
                 output = self.model.forward(*own[:-1])
                 value = self.loss.forward(output, own[-1])
                 if np.ndim(value):
                     raise TypeError(f'loss must give one number, got an array of shape {np.shape(value)}; use reduction="mean" or "sum"')
                 self.model.backward(self.loss.backward(*(() if self.accumulate == 1 else (1 / self.accumulate,))))
                 recording.finish()
-                cell = next((array for number, array in recording.record.numbers if number is value), None)
-                if cell is None:
-                    raise CaptureError(f"the loss ({type(self.loss).__name__}) cannot be captured: its value is not the result of a loss kernel")
-                if not isinstance(output, np.ndarray):
-                    raise CaptureError(f"the model ({type(self.model).__name__}) cannot be captured in a step: it returns no single array")
-                recording.check((output,))
                 computed = len(recording.calls)
-                if self.turn == self.accumulate - 1:
-                    with recording.labelled(Label("", "clip_grad", "update")):
+                cell = self._checked(recording, value, output)
+                with recording.labelled(Label("", "clip_grad", "update")):
+                    if self.turn == self.accumulate - 1:
                         self._clip(parameters)
-                    clipped = len(recording.record.calls)
-                    with recording.labelled(Label("", type(self.optimizer).__name__, "update")):
+                clipped = len(recording.record.calls)
+                with recording.labelled(Label("", type(self.optimizer).__name__, "update")):
+                    if self.turn == self.accumulate - 1:
                         self.optimizer.step()
-                    recording.finish()
-                else:
-                    clipped = computed
+                recording.finish()
         except BaseException:
             before.restore()
             raise
         finally:
             for module in modules.values():
                 module._saved = None
-        commit = recording.calls[clipped] if clipped < len(recording.calls) else None
-        gradients = {recording.memory.add_array(p._grad) for p in parameters if p._grad is not None}
-        changed = {
-            region for call in recording.calls[:computed] for argument, address in call.pointers()
-            if argument.writes and (region := recording.memory.find(address)) is not None and not region.fresh and region.input is None
-            and address != call.stop and not (self.turn == 0 and region in gradients)
-        }  # fmt: skip
-        ready = assemble(recording, commit, value=cell, output=output, preserve=tuple(changed))
-        ready.value[...], ready.output[...] = cell, output
-        self._keep(ready, modules, parameters)
+        if cell is None:
+            self._eager_output = output
+        else:
+            changed = self._changed(recording, computed, parameters)
+            commit = recording.calls[clipped] if clipped < len(recording.calls) else None
+            ready = assemble(recording, commit, value=cell, output=output, preserve=changed)
+            ready.value[...], ready.output[...] = cell, output
+            self._keep(ready, modules, parameters)
         self.turn = (self.turn + 1) % self.accumulate
         return float(value)
+
+    def _checked(self, recording: Recording, value: Any, output: Any) -> Array | None:
+        """The cell that the loss was read from, or None where the step cannot be captured and need not be."""
+        if self.refused is not None:
+            return None
+        try:
+            cell = next((array for number, array in recording.record.numbers if number is value), None)
+            if cell is None:
+                raise CaptureError(f"the loss ({type(self.loss).__name__}) cannot be captured: its value is not the result of a loss kernel")
+            if not isinstance(output, np.ndarray):
+                raise CaptureError(f"the model ({type(self.model).__name__}) cannot be captured in a step: it returns no single array")
+            recording.check((output,))
+        except CaptureError as error:
+            if self.strict:
+                raise
+            self.refused = error
+            return None
+        return cell
+
+    def _changed(self, recording: Recording, computed: int, parameters: list[Any]) -> tuple[Region, ...]:
+        """What the first so many calls change for good: statistics, counters, and the gradients that they add to."""
+        memory = recording.memory
+        overwritten = {memory.add_array(p._grad) for p in parameters if p._grad is not None} if self.turn == 0 else set()
+        found: dict[Region, None] = {}
+        for call in recording.calls[:computed]:
+            for argument, address in call.pointers():
+                region = memory.find(address)
+                if argument.writes and address != call.stop and region is not None and not region.fresh and region not in overwritten:
+                    found[region] = None
+        return tuple(found)
 
     def _keep(self, ready: Ready, modules: dict[str, Module], parameters: list[Any]) -> None:
         """File a plan, and what it holds for: that which is so after its recording."""
@@ -261,9 +290,9 @@ class CapturedStep(Captured):
     @property
     def output(self) -> Array:
         """A copy of the model's output in the last step."""
-        if self.cycle[self.turn - 1] is None:
+        if self.cycle[self.turn - 1] is None and self._eager_output is None:
             raise RuntimeError("there is no output before the first step")
-        return self._last().output.copy()
+        return self._eager_output if self._eager_output is not None else self._last().output.copy()
 
 
 def _row_numbers(order: ArrayLike, rows: int) -> Array:

@@ -113,8 +113,11 @@ class DataLoader:
             self.epoch, self.position = epoch + 1, 0
 
     def __iter__(self) -> Iterator[tuple[NDArray[Any], ...]]:
-        for rows in self.indices():
-            yield tuple(_take(column, rows) for column in self.arrays)
+        return map(self.take, self.indices())
+
+    def take(self, rows: NDArray[np.intp] | slice) -> tuple[NDArray[Any], ...]:
+        """Return these rows of every array: views for a slice, else copies."""
+        return tuple(_take(column, rows) for column in self.arrays)
 
     def state_dict(self) -> dict[str, int | bool]:
         """Return the state: plain numbers, from which the next batch and all later ones follow."""

@@ -117,7 +117,19 @@ cdef int interrupted() except -1:
 
 cdef int poll() noexcept with gil:
     """Called every 50 ms by a launching thread: let Python's signal handlers run. Nonzero: one of them raised."""
-    return PyErr_CheckSignals() != 0
+    global polling
+    polling = True
+    cdef int raised = PyErr_CheckSignals() != 0
+    polling = False
+    return raised
+
+
+cdef bint polling = False
+
+
+def is_polling():
+    """Whether signal handlers run because a kernel asked for it: an exception then cancels the kernel, or the step, without a trace."""
+    return polling
 
 
 # --- recording ---

@@ -65,20 +65,21 @@ cdef class Ready:
     """A plan with what its caller needs to know.
 
     inputs: an array of the shape and dtype of each input; outputs: of each array that a call returns anew. value: the cell with the loss, or None.
-    output: the array in which the plan leaves the model's output. calls, peak: what the plan was made of, and the bytes it needs.
+    output: the array in which the plan leaves the model's output. once: a plan that prepares what this one reads, or None. calls: what the plan
+    was made of.
     """
     cdef Plan plan
+    cdef readonly Plan once
     cdef readonly tuple inputs, outputs
     cdef readonly object value, output, calls
-    cdef readonly size_t peak
     cdef fnn_kernel one_of_them
     cdef size_t threads
 
-    def __init__(self, Plan plan, tuple inputs, tuple outputs, value, output, calls, size_t peak):
+    def __init__(self, Plan plan, Plan once, tuple inputs, tuple outputs, value, output, calls):
         if len(inputs) + len(outputs) > MAX_INPUTS:
             raise ValueError(f"a captured model must have at most {MAX_INPUTS} inputs and outputs, got {len(inputs) + len(outputs)}")
-        self.plan, self.inputs, self.outputs, self.value, self.output = plan, inputs, outputs, value, output
-        self.calls, self.peak = calls, peak
+        self.plan, self.once, self.inputs, self.outputs = plan, once, inputs, outputs
+        self.value, self.output, self.calls = value, output, calls
         self.one_of_them, self.threads = kernels.gemm[0], _core.threads()
 
     cdef bint takes(self, tuple given) except -1:
@@ -102,6 +103,11 @@ cdef class Ready:
             self.plan.bind(i, cnp.PyArray_DATA(<cnp.ndarray>array))
         return self.plan.timed()
 
+    def prepare(self):
+        """Compute anew what the plan derives from parameters."""
+        if self.once is not None and self.once.run() != FNN_DONE:
+            interrupted()
+
     cdef object number(self):
         cdef cnp.ndarray cell = self.value
         if cnp.PyArray_TYPE(cell) == cnp.NPY_FLOAT:
@@ -120,7 +126,7 @@ cdef class Captured:
 
     cycle: the plans that are used by turns for inputs like the last ones, None where there is none yet; turn: whose turn it is.
     watched: None, or what must not have changed. groups: [[group, tensors, settings, Watched of the group], …] of an optimizer.
-    active: parameters that get a gradient. writes: the value of count_writes() for which plans hold, -1 if it does not matter.
+    active: parameters that get a gradient. writes: the value of count_writes() for which `once` has run, -1 if there is none.
     """
     cdef public list cycle, groups, active
     cdef public size_t turn, done
@@ -143,7 +149,7 @@ cdef class Captured:
         self.enter()
         try:
             ready = <Ready>self.cycle[self.turn]
-            if ready is not None and ready.takes(inputs) and self.current():
+            if ready is not None and ready.takes(inputs) and self.current() and not self.is_outdated():
                 return self.replay(ready, inputs)
             return self.prepare(inputs)
         finally:
@@ -163,9 +169,11 @@ cdef class Captured:
             return False
         if self.optimizer is not None and not self.same_groups(self.optimizer.param_groups, self.optimizer._groups):
             return False
-        if self.writes >= 0 and <uint64_t>self.writes != _core.writes:
-            return False
         return True
+
+    cpdef bint is_outdated(self) except -1:
+        """Whether parameters may have changed since plans prepared what they derive from them."""
+        return self.writes >= 0 and <uint64_t>self.writes != _core.writes
 
     cdef bint same_groups(self, list options, list tensors) except -1:
         cdef Py_ssize_t i

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastnn.kernels._core import note_write
+
 from ..random import Rng, default_rng
 
 Array = npt.NDArray[Any]
@@ -26,6 +28,7 @@ def _fill(array: Array, values: Any) -> Array:
     if not np.issubdtype(array.dtype, np.floating):
         raise TypeError(f"array must have a floating dtype, got {array.dtype}")
     array[...] = values
+    note_write()
     return array
 
 

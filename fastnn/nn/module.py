@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from fastnn.kernels._core import note_write
 
 Array = NDArray[Any]
 
@@ -138,6 +141,7 @@ def copy_into(target: Array, value: Any, name: str) -> None:
     if not np.can_cast(array.dtype, target.dtype, "same_kind"):
         raise TypeError(f"{name} must hold numbers that fit {target.dtype}, got {array.dtype}")
     target[...] = array
+    note_write()
 
 
 class Module:
@@ -283,6 +287,7 @@ class Module:
                 raise TypeError(f"{name} must hold numbers that fit {targets[name].dtype}, got {array.dtype}")
         for name, array in arrays.items():
             targets[name][...] = array
+        note_write()
 
     # --- description ---
 
@@ -307,3 +312,20 @@ def check_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {dtype}")
     return dtype
+
+
+@contextmanager
+def mode(training: bool, *modules: Any) -> Iterator[None]:
+    """Training or evaluation mode within the block; afterwards every module has the mode that it had.
+
+    Only flags are written, and only those that differ: a model in evaluation mode may be shared by threads, and what a forward kept for
+    its backward stays.
+    """
+    changed = [m for module in modules if isinstance(module, Module) for m in module.modules() if m.training is not training]
+    try:
+        for module in changed:
+            module.training = training
+        yield
+    finally:
+        for module in changed:
+            module.training = not training

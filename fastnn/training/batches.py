@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from fastnn.data import DataLoader
-from fastnn.nn.module import Module
 
 # A DataLoader, a tuple of arrays (x, y), or any iterable of batches that can be iterated again for every epoch.
 Data = DataLoader | tuple[Any, ...] | Iterable[tuple[Any, ...]]
@@ -55,20 +53,3 @@ def positive(value: Any, name: str, least: int = 1) -> int:
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     return number
-
-
-@contextmanager
-def mode(training: bool, *modules: Any) -> Iterator[None]:
-    """Training or evaluation mode within the block; afterwards every module has the mode that it had.
-
-    Only flags are written, and only those that differ: a model in evaluation mode may be shared by threads, and what a forward kept for
-    its backward stays.
-    """
-    changed = [m for module in modules if isinstance(module, Module) for m in module.modules() if m.training is not training]
-    try:
-        for module in changed:
-            module.training = training
-        yield
-    finally:
-        for module in changed:
-            module.training = not training

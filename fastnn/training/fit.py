@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from fastnn.data import DataLoader
-from fastnn.nn.module import Array, Module
-from fastnn.nn.utils import clip_grad_norm_
+from fastnn.nn.module import Array, Module, mode
 from fastnn.optim import Optimizer
 from fastnn.random import Rng
-from fastnn.training.batches import Data, as_batches, mode, parts, positive, rows_of
+from fastnn.training.batches import Data, as_batches, parts, positive, rows_of
 from fastnn.training.callbacks import Callback, FitState, LearningRateSchedule
 from fastnn.training.history import History
 from fastnn.training.interrupts import Shield
 from fastnn.training.metrics import Metrics, resolve
 from fastnn.training.report import Report
 from fastnn.training.state import Snapshot
+from fastnn.training.steps import Step, Steps
 
 
 class Mean:
@@ -73,6 +73,8 @@ def fit(
     clip_grad_norm: the largest norm of all gradients together. history: one to go on with; its epochs count in `epochs`.
     verbose: print a line per epoch. progress: a bar on stderr; None shows it on a terminal when verbose.
 
+    Steps are captured (see fastnn.capture) where that is possible, with the same bits; where it is not, a line says why.
+
     Modes are put back at the end. An exception, Ctrl-C included, leaves model and optimizer as they were after the last whole step, and `history` with the
     whole epochs. Raises ValueError for empty data.
     """
@@ -95,8 +97,9 @@ def fit(
         model.needs_input_grad = False
         with Shield() as shield, mode(True, model, loss):
             _call(observers, "on_fit_begin", state)
+            steps = Steps(state, shield, observers[0], observers[1], mean.number, clip_grad_norm, bool(mean.functions), report.note)
             while history.epochs < epochs and not state.stop:
-                _epoch(state, mean, observers, shield, report, clip_grad_norm)
+                _epoch(state, mean, observers, steps, report)
                 if held_out is not None:
                     state.logs.update(_evaluate(model, loss, held_out, mean, "val_"))
                 if schedule is not None:
@@ -119,7 +122,7 @@ def _call(observers: tuple[list[Any], list[Callback]], point: str, state: FitSta
             getattr(callback, point)(state)
 
 
-def _epoch(state: FitState, mean: Mean, observers: Any, shield: Shield, report: Report, clip_grad_norm: float | None) -> None:
+def _epoch(state: FitState, mean: Mean, observers: Any, steps: Steps, report: Report) -> None:
     """Run one epoch, or what a resumed loader has left of it; its metrics are then in state.logs."""
     state.epoch, state.logs = state.history.epochs, {}
     _call(observers, "on_epoch_begin", state)
@@ -129,7 +132,7 @@ def _epoch(state: FitState, mean: Mean, observers: Any, shield: Shield, report: 
         if not mean.rows:
             snapshot = Snapshot(state.model, state.loader)
             try:
-                _batches(state, mean, observers, shield, snapshot, report, clip_grad_norm)
+                _batches(state, mean, observers[1], steps.of_epoch(snapshot), report)
             except BaseException:
                 snapshot.rewind_loader()
                 raise
@@ -139,38 +142,10 @@ def _epoch(state: FitState, mean: Mean, observers: Any, shield: Shield, report: 
     state.logs = mean.values()
 
 
-def _batches(
-    state: FitState, mean: Mean, observers: Any, shield: Shield, snapshot: Snapshot, report: Report, clip_grad_norm: float | None
-) -> None:
-    """One training step for each batch."""
-    model, loss, optimizer = state.model, state.loss, state.optimizer
-    schedule, callbacks = observers
-    parameters = model.parameters() if clip_grad_norm is not None else []
-    for state.batch, batch in enumerate(state.loader):
-        inputs, target = parts(batch, "data")
-        snapshot.before_step()
-        try:
-            output = model.forward(*inputs)
-            state.batch_loss = value = mean.number(loss(output, target))
-            optimizer.zero_grad()
-            model.backward(loss.backward())
-            if clip_grad_norm is not None:
-                clip_grad_norm_(parameters, clip_grad_norm)
-            shield.begin()
-        except BaseException:
-            snapshot.undo_step()
-            optimizer.zero_grad()
-            raise
-        try:
-            optimizer.step()
-            for callback in schedule:
-                callback.on_batch_end(state)
-            state.step += 1
-            snapshot.after_step()
-        finally:
-            shield.end()
-        rows = mean.add(value, output, np.asarray(target))
-        report.advance(rows)
+def _batches(state: FitState, mean: Mean, callbacks: list[Callback], steps: Iterable[Step], report: Report) -> None:
+    """Note the results of the steps of an epoch."""
+    for value, output, target in steps:
+        report.advance(mean.add(value, output, target))
         if not math.isfinite(value):
             report.warn(f"the loss became {value} in epoch {state.epoch + 1}, batch {state.batch + 1}; a smaller learning rate or "
                         "clip_grad_norm may help, and the callback TerminateOnNaN ends such a run")

@@ -2,7 +2,7 @@
 
 Python runs signal handlers between two byte codes of the main thread, thus also between the updates of two parameter groups. For as long
 as a Shield is active its own handler notes an interrupt that comes between `begin` and `end` and hands it on at the end; at any
-other time it hands it on at once. Outside the main thread, where Python delivers no signals, a Shield does nothing.
+other time, and to a kernel that asks, it hands it on at once. Outside the main thread, where Python delivers no signals, a Shield does nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import signal
 import threading
 from typing import Any
+
+from fastnn.kernels._core import is_polling
 
 
 class Shield:
@@ -33,7 +35,7 @@ class Shield:
             signal.signal(signal.SIGINT, self._previous)
 
     def _handle(self, number: int, frame: Any) -> None:
-        if self._holding:
+        if self._holding and not is_polling():
             self._waiting = (number, frame)
         else:
             self._previous(number, frame)

@@ -43,6 +43,11 @@ class Report:
         numbers = "".join(f"  {shown(name, value):>{column_width(name)}}" for name, value in values.items())
         self._print(f"{f'{number}/{self.epochs}':>{width}}{numbers}  {clock(seconds):>8}")
 
+    def note(self, sentence: str) -> None:
+        """Print a line."""
+        if self.verbose:
+            self._print(sentence)
+
     def warn(self, sentence: str) -> None:
         """Give a RuntimeWarning, once in a run."""
         if not self._warned:

@@ -41,9 +41,10 @@ class Snapshot:
         for module, state in self._extra:
             state[...] = module.extra_state()
 
-    def after_step(self) -> None:
+    def after_step(self, position: int | None = None) -> None:
+        """The place is the loader's, or this position in its epoch."""
         if self._loader is not None:
-            self._place["epoch"], self._place["position"] = self._loader.epoch, self._loader.position
+            self._place["epoch"], self._place["position"] = self._loader.epoch, self._loader.position if position is None else position
 
     def undo_step(self) -> None:
         """Give the model back what it held before the step; its parameters are still untouched."""
