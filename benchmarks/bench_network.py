@@ -1,6 +1,6 @@
 """Training steps and inference of whole networks against NumPy."""
 
-AREAS = ("training", "inference")
+AREAS = ("training", "captured", "inference")
 
 
 def test_network(benchmark, call):

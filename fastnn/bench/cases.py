@@ -15,6 +15,7 @@ AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "loss": losses.loss_cases,
     "norm": norms.norm_cases,
     "training": networks.training_cases,
+    "captured": networks.captured_cases,
     "inference": networks.inference_cases,
 }
 

@@ -19,15 +19,19 @@ Array = NDArray[Any]
 # name: sizes, activation, loss, batch
 NETWORKS: dict[str, tuple[tuple[int, ...], str, str, int]] = {
     "4-32-32-1 tanh": ((4, 32, 32, 1), "tanh", "mse", 32),
+    "64-128-10 ReLU": ((64, 128, 10), "relu", "cross_entropy", 64),
     "784-128-10 ReLU": ((784, 128, 10), "relu", "cross_entropy", 64),
     "784-1024-1024-10 ReLU": ((784, 1024, 1024, 10), "relu", "cross_entropy", 256),
 }
-# The least ratios for a training step. What captured steps are for has no target against torch and JAX here.
-TARGETS = {
+# The least ratios for a training step of eager layers. What captured steps are for has no target against torch and JAX here.
+EAGER_TARGETS = {
     "4-32-32-1 tanh": {"numpy": 3.0},
     "784-128-10 ReLU": {"numpy": 3.0, "torch": 1.0, "jax": 1.0},
     "784-1024-1024-10 ReLU": {"numpy": 3.0, "torch": 1.0, "jax": 1.0},
 }
+# The least ratios against the best of the others, for captured training steps and for captured inference of one sample and of a batch.
+CAPTURED_TARGETS = {"4-32-32-1 tanh": 8.0, "64-128-10 ReLU": 8.0, "784-128-10 ReLU": 2.5, "784-1024-1024-10 ReLU": 1.3}
+INFERENCE_TARGETS = {"4-32-32-1 tanh": (4.0, 2.0), "784-128-10 ReLU": (1.5, 1.3), "784-1024-1024-10 ReLU": (1.2, 1.1)}
 # While it is timed a network must stay what it was: trained for thousands of steps on one batch its gradients would become subnormal.
 TIMING_LR = 1e-6
 
@@ -47,10 +51,18 @@ def batch_of(name: str, batch: int) -> tuple[Array, Array]:
     return x, np.random.default_rng(21).integers(sizes[-1], size=batch) if loss == "cross_entropy" else random_array(batch, sizes[-1], seed=21)
 
 
-def training(name: str, wanted: tuple[str, ...]) -> Work:
-    """The sides' losses over some steps must agree before one of them is timed."""
-    x, y = batch_of(name, NETWORKS[name][3])
-    kinds = {"fastnn": libraries.Fastnn, **{peer: libraries.PEERS[peer] for peer in libraries.TRAINERS if peer in ("numpy", *wanted)}}
+def products(sizes: tuple[int, ...], batch: int, training: bool) -> float:
+    """The floating-point operations of a network's products: forward, and in training weight gradients and all input gradients but the first."""
+    forward = sum(2.0 * batch * m * n for m, n in zip(sizes, sizes[1:]))
+    return 3 * forward - 2.0 * batch * sizes[0] * sizes[1] if training else forward
+
+
+def training(name: str, captured: bool, trainers: tuple[str, ...], wanted: tuple[str, ...]) -> Work:
+    """The sides' losses over some steps must agree before one of them is timed. scikit-learn's step is one of those of its fit."""
+    sizes, _, _, batch = NETWORKS[name]
+    x, y = batch_of(name, batch)
+    peers = {peer: libraries.PEERS[peer] for peer in trainers if peer == "numpy" or peer.split(".")[0] in wanted}
+    kinds = {"fastnn": libraries.Captured if captured else libraries.Fastnn, **peers}
 
     def losses(kind: Any) -> list[float]:
         side = kind(network(name, lr=1e-3))
@@ -67,13 +79,20 @@ def training(name: str, wanted: tuple[str, ...]) -> Work:
     for peer, kind in kinds.items():
         side = kind(network(name, lr=TIMING_LR))
         calls[peer] = partial(side.step, *side.inputs(x, y))
-    return Work(calls.pop("fastnn"), calls, check)
+    work = Work(calls.pop("fastnn"), calls, check, products(sizes, batch, training=True) if captured else 0.0)
+    if captured and "sklearn" in wanted and name in SKLEARN_TRAINS:
+        work.peers["sklearn"], work.scale["sklearn"] = libraries.sklearn_epoch(network(name, lr=TIMING_LR), *batch_of(name, SKLEARN_STEPS * batch), batch)
+    return work
+
+
+SKLEARN_TRAINS = ("64-128-10 ReLU",)
+SKLEARN_STEPS = 20
 
 
 def inference(name: str, batch: int, wanted: tuple[str, ...]) -> Work:
     net = network(name, lr=1e-3)
     x, y = batch_of(name, batch)
-    sides = {peer: kind(net) for peer, kind in {"fastnn": libraries.Fastnn, **libraries.PEERS}.items() if peer in ("fastnn", "numpy", *wanted)}
+    sides = {peer: kind(net) for peer, kind in {"fastnn": libraries.Captured, **libraries.PREDICTORS}.items() if peer in ("fastnn", "numpy", *wanted)}
     calls: dict[str, Call] = {peer: partial(side.predictor(), side.inputs(x, y)[0]) for peer, side in sides.items()}
 
     def check() -> None:
@@ -86,21 +105,35 @@ def inference(name: str, batch: int, wanted: tuple[str, ...]) -> Work:
                 actual = actual + (expected - actual).mean(axis=1, keepdims=True)
             np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4, err_msg=f"{peer}'s predictions")
 
-    return Work(calls.pop("fastnn"), calls, check)
+    return Work(calls.pop("fastnn"), calls, check, products(NETWORKS[name][0], batch, training=False))
 
 
 def training_cases() -> Iterator[Case]:
-    for name, (_, _, _, batch) in NETWORKS.items():
+    """Eager layers."""
+    for name, targets in EAGER_TARGETS.items():
+        batch = NETWORKS[name][3]
         yield Case(
             "training", f"training step {name}, batch {batch}", f"train {name}", f"batch {batch}", "float32",
-            partial(training, name), TARGETS[name],
+            partial(training, name, False, libraries.TRAINERS), targets,
         )  # fmt: skip
 
 
-def inference_cases() -> Iterator[Case]:
-    for name, (_, _, _, full) in NETWORKS.items():
-        for batch in (full, 1):
+def captured_cases() -> Iterator[Case]:
+    """Captured steps; the slow compilation of torch.compile is not part of --quick."""
+    for trainers, quick in ((libraries.TRAINERS, True), (("torch.compile",), False)):
+        for name, (_, _, _, batch) in NETWORKS.items():
+            targets = dict.fromkeys((*trainers, "sklearn"), CAPTURED_TARGETS[name])
             yield Case(
-                "inference", f"inference {name}, {'one sample' if batch == 1 else f'batch {batch}'}", f"infer {name}", f"batch {batch}", "float32",
-                partial(inference, name, batch),
+                "captured", f"captured training step {name}, batch {batch}", f"capture {name}", f"batch {batch}", "float32",
+                partial(training, name, True, trainers), targets, small=quick, quick=quick,
+            )  # fmt: skip
+
+
+def inference_cases() -> Iterator[Case]:
+    """Captured predictions."""
+    for name, targets in INFERENCE_TARGETS.items():
+        for batch, target in zip((1, NETWORKS[name][3]), targets):
+            yield Case(
+                "inference", f"captured inference {name}, {'one sample' if batch == 1 else f'batch {batch}'}", f"infer {name}", f"batch {batch}", "float32",
+                partial(inference, name, batch), dict.fromkeys(libraries.PREDICTORS, target),
             )  # fmt: skip

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import fastnn
 from fastnn import nn, optim
 from fastnn.training.numpy_baseline import NumpyNetwork
 
@@ -61,6 +62,17 @@ class Fastnn:
         return self.model.eval().forward
 
 
+class Captured(Fastnn):
+    """The same, captured."""
+
+    def __init__(self, net: Network) -> None:
+        super().__init__(net)
+        self.step = fastnn.capture(self.model, self.loss, self.optimizer)  # type: ignore[assignment,method-assign]
+
+    def predictor(self) -> Any:
+        return fastnn.capture(self.model)
+
+
 class Numpy:
     def __init__(self, net: Network) -> None:
         self.model = NumpyNetwork([w.T for w in net.weights], list(net.biases), net.activation, "adam", net.lr, loss=net.loss)
@@ -103,6 +115,21 @@ class Torch:
 
     def predictor(self) -> Any:
         return self.torch.inference_mode()(self.model.eval().forward)
+
+
+class TorchCompiled(Torch):
+    """Forward and loss in one compiled function, backward through it, the fused optimizer after it."""
+
+    def __init__(self, net: Network) -> None:
+        super().__init__(net)
+        self.compute = self.torch.compile(lambda x, y: self.loss(self.model(x), y))
+
+    def step(self, x: Any, y: Any) -> Any:
+        value = self.compute(x, y)
+        self.optimizer.zero_grad()
+        value.backward()
+        self.optimizer.step()
+        return value.item()
 
 
 class Jax:
@@ -182,7 +209,7 @@ class Onnxruntime:
 
 
 class Sklearn:
-    """Inference only: its training step cannot be asked for by itself."""
+    """Inference only: its training step cannot be asked for by itself, see sklearn_epoch."""
 
     def __init__(self, net: Network) -> None:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -204,5 +231,25 @@ class Sklearn:
         return self.model.predict if self.regression else self.model.predict_proba
 
 
-PEERS: dict[str, Any] = {"numpy": Numpy, "torch": Torch, "jax": Jax, "onnxruntime": Onnxruntime, "sklearn": Sklearn}
+def sklearn_epoch(net: Network, x: Array, y: Array, batch: int) -> tuple[Any, float]:
+    """scikit-learn's training of MLPClassifier on these rows, some epochs long, and the share that one step has of it."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    epochs = 5
+    model = MLPClassifier(
+        hidden_layer_sizes=net.sizes[1:-1], activation=net.activation, alpha=0.0, learning_rate_init=net.lr, batch_size=batch, max_iter=epochs, shuffle=False,
+        n_iter_no_change=epochs + 1,
+    )  # fmt: skip
+
+    def fit() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(x, y)
+
+    return fit, 1 / (epochs * (len(x) // batch))
+
+
+PREDICTORS: dict[str, Any] = {"numpy": Numpy, "torch": Torch, "jax": Jax, "onnxruntime": Onnxruntime, "sklearn": Sklearn}
+PEERS: dict[str, Any] = {**PREDICTORS, "torch.compile": TorchCompiled}
 TRAINERS = ("numpy", "torch", "jax")

@@ -15,11 +15,11 @@ from fastnn.bench.harness import Row
 from fastnn.bench.report import describe, groups, headline, ratio
 
 COLOURS = {
-    "FMA peak": "#3B6FB6", "numpy": "#3B6FB6", "torch": "#E07B39", "jax": "#2A9D8F", "onnxruntime": "#8E6BBF", "sklearn": "#A9883C",
+    "FMA peak": "#3B6FB6", "numpy": "#3B6FB6", "torch": "#E07B39", "torch.compile": "#B4531A", "jax": "#2A9D8F", "onnxruntime": "#8E6BBF", "sklearn": "#A9883C",
 }  # fmt: skip
 TITLES = {
     "peak": "Matrix product: share of the processor's multiply-add peak", "matmul": "Matrix product", "activation": "Activations", "softmax": "Softmax",
-    "training": "Training step, eager layers", "inference": "Inference",
+    "training": "Training step, eager layers", "captured": "Training step, captured", "inference": "Inference, captured",
 }  # fmt: skip
 INK, GREY, RULE = "#222222", "#666666", "#E4E4E4"
 
@@ -95,7 +95,7 @@ def panel(axes: Any, area: str, threads: int, found: dict[tuple[str, str], dict[
         axes.minorticks_off()
         axes.axvline(1, color=INK, linewidth=0.8, zorder=1)
     axes.set_ylim(len(found) - 0.4, -0.6)
-    names = [group.removeprefix("training step ").removeprefix("inference ") for group, _ in found]
+    names = [group.removeprefix("captured ").removeprefix("training step ").removeprefix("inference ") for group, _ in found]
     names = [name if i == 0 or name != names[i - 1] else "" for i, name in enumerate(names)]
     axes.set_yticks(range(len(found)), names if labels else [""] * len(found))
     axes.grid(axis="x", color=RULE, linewidth=0.7, zorder=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,7 +61,7 @@ def groups(rows: Iterable[Row]) -> dict[tuple[str, str], dict[int, list[Row]]]:
 
 def headline(row: Row) -> bool:
     """Whether the README and the picture show it: what has a target, and of the rest inference and training."""
-    return row.area in ("training", "inference") or row.target is not None and (row.dtype != "float64" or row.area == "peak")
+    return row.area in ("training", "captured", "inference") or row.target is not None and (row.dtype != "float64" or row.area == "peak")
 
 
 def write_json(path: Path, about: Mapping[str, Any], rows: Sequence[Row]) -> None:
@@ -92,6 +93,28 @@ def target_of(by_threads: Mapping[int, Sequence[Row]]) -> str:
     return ("≤ " if rows[0].unit == "s" else "≥ ") + ratio(max(targets), rows[0].unit).lstrip("+") if targets else ""
 
 
+def best(rows: Sequence[Row]) -> list[Row]:
+    """Captured steps and predictions against the best of the others: the fastest number of threads on each side."""
+    found = []
+    for group in dict.fromkeys(row.group for row in rows if row.area in ("captured", "inference")):
+        members = [row for row in rows if row.group == group]
+        ours, theirs = min(members, key=lambda row: row.time), min(members, key=lambda row: row.peer_time)
+        value = theirs.peer_time / ours.time
+        share = ours.share * ours.threads if ours.share is not None else None  # of one thread's peak: two may be hyperthreads of one core
+        found.append(replace(ours, peer=theirs.peer, peer_time=theirs.peer_time, ratio=value, low=value, high=value, target=theirs.target, share=share))
+    return found
+
+
+def best_table(rows: Sequence[Row]) -> str:
+    """That as Markdown."""
+    lines = ["| captured | fastnn | best of the others | ratio | target | products, of one thread's FMA peak |", "|---|---|---|---|---|---|"]
+    for row in best(rows):
+        target = "" if row.target is None else f"≥ {ratio(row.target, row.unit)}"
+        share = "" if row.share is None else f"{100 * row.share:.0f} %"
+        lines.append(f"| {row.group.removeprefix('captured ')} | {duration(row.time)} | {row.peer} {duration(row.peer_time)} | {ratio(row.ratio, row.unit)} | {target} | {share} |")
+    return "\n".join(lines)
+
+
 def markdown(about: Mapping[str, Any], rows: Sequence[Row], command: str) -> str:
     """The README's table: a line for each group; for each peer the median of its ratios, with the lowest and highest in brackets."""
     counts = sorted({row.threads for row in rows})
@@ -104,4 +127,6 @@ def markdown(about: Mapping[str, Any], rows: Sequence[Row], command: str) -> str
         cells = [", ".join(cell(peer, by_threads[n]) for (name, peer), by_threads in shown.items() if name == group and n in by_threads) for n in counts]
         targets = [f"{peer} {wanted}" for (name, peer), by_threads in shown.items() if name == group and (wanted := target_of(by_threads))]
         lines.append(f"| {group} | {' | '.join(cells)} | {', '.join(targets)} |")
+    if best(rows):
+        lines += ["", best_table(rows)]
     return "\n".join([*lines, "", f"`{command}` on {describe(about)}."])

@@ -29,8 +29,9 @@ def extent(array: Array) -> tuple[int, int]:
     """The address and the bytes of the allocation that an array is a view of."""
     while isinstance(array.base, np.ndarray):
         array = array.base
-    low, high = np.lib.array_utils.byte_bounds(array) if hasattr(np.lib, "array_utils") else np.byte_bounds(array)
-    return low, max(high - low, 1)
+    reaches = [(n - 1) * stride for n, stride in zip(array.shape, array.strides)] if array.size else []
+    low, high = sum(min(reach, 0) for reach in reaches), sum(max(reach, 0) for reach in reaches) + array.itemsize
+    return array.ctypes.data + low, high - low
 
 
 class Memory:

@@ -52,8 +52,9 @@ def fold_batch_norms(calls: list[Call], memory: Memory, once: Once) -> list[Call
     users, kept = users_of(calls, memory), []
     producers: dict[Region | None, Call] = {}
     for call in calls:
-        product = producers.get(memory.find(call["x"])) if call.kernel == "batch_norm_forward" else None
-        if product is None or call["from_batch"] or call["inner"] != 1 or call["channels"] != product["n"] or len(users[memory.find(call["x"])]) != 2:
+        region = memory.find(call["x"]) if call.kernel == "batch_norm_forward" else None
+        product = producers.get(region)
+        if product is None or region is None or len(users[region]) != 2 or call["from_batch"] or call["inner"] != 1 or call["channels"] != product["n"]:
             kept.append(call)
         else:
             n, k = product["n"], product["k"]

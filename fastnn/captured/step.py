@@ -163,7 +163,7 @@ class CapturedStep(Captured):
                 raise
             self.refused = error
             return None
-        return cell
+        return np.asarray(cell)
 
     def _changed(self, recording: Recording, computed: int, parameters: list[Any]) -> tuple[Region, ...]:
         """What the first so many calls change for good: statistics, counters, and the gradients that they add to."""
@@ -238,7 +238,7 @@ class CapturedStep(Captured):
                 taken = part if chosen is None else chosen[part]
                 if sizes[made] == batch_size and self._is_ready_for(columns, batch_size):
                     steps = count // batch_size - made
-                    values = np.empty(steps, self.cycle[0].value.dtype)
+                    values = np.empty(steps, self._last().value.dtype)
                     losses.append(values)
                     rest = slice(first, first + steps * batch_size)
                     try:
@@ -292,7 +292,7 @@ class CapturedStep(Captured):
         """A copy of the model's output in the last step."""
         if self.cycle[self.turn - 1] is None and self._eager_output is None:
             raise RuntimeError("there is no output before the first step")
-        return self._eager_output if self._eager_output is not None else self._last().output.copy()
+        return np.array(self._last().output if self._eager_output is None else self._eager_output)
 
 
 def _row_numbers(order: ArrayLike, rows: int) -> Array:
@@ -310,7 +310,7 @@ class _State:
 
     def __init__(self, modules: dict[str, Module]) -> None:
         self._buffers = [(b, b.copy()) for m in modules.values() for b in vars(m).get("_buffers", {}).values() if b is not None]
-        self._extra = [(m, m.extra_state()) for m in modules.values() if hasattr(m, "extra_state")]
+        self._extra: list[tuple[Any, Array]] = [(m, m.extra_state()) for m in modules.values() if hasattr(m, "extra_state")]
 
     def restore(self) -> None:
         for buffer, before in self._buffers:
