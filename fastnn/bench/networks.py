@@ -124,7 +124,7 @@ def captured_cases() -> Iterator[Case]:
         for name, (_, _, _, batch) in NETWORKS.items():
             targets = dict.fromkeys((*trainers, "sklearn"), CAPTURED_TARGETS[name])
             yield Case(
-                "captured", f"captured training step {name}, batch {batch}", f"capture {name}", f"batch {batch}", "float32",
+                "captured", f"captured training step {name}, batch {batch}", f"capture {name}{'' if quick else ', compiled'}", f"batch {batch}", "float32",
                 partial(training, name, True, trainers), targets, small=quick, quick=quick,
             )  # fmt: skip
 

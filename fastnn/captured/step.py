@@ -81,6 +81,7 @@ class CapturedStep(Captured):
         self.clip_grad_norm, self.clip_grad_value, self.accumulate = clip_grad_norm, clip_grad_value, accumulate
         self.strict = strict
         self.refused: CaptureError | None = None
+        self.losses: Array = np.empty(0)
         self._eager_output: Any = None
         self.cycle = [None] * accumulate
         self._plans: OrderedDict[Any, list[Ready | None]] = OrderedDict()
@@ -214,7 +215,7 @@ class CapturedStep(Captured):
 
         order: which rows, and in which order; all of them as they are where None. Batch i takes `batch_size` of these from i batch_size on; the last one
         may be smaller, or is left out with `drop_last`. outputs: takes the model's outputs for the rows in that order; or None. Ctrl-C ends
-        it after a whole step: `done` says how many there were. Raises ValueError for rows that do not exist.
+        it after a whole step: `done` says how many there were, `losses` has theirs. Raises ValueError for rows that do not exist.
         """
         columns = tuple(map(plain, inputs))
         if len(columns) < 2 or any(column.ndim == 0 for column in columns):
@@ -231,6 +232,7 @@ class CapturedStep(Captured):
             raise ValueError(f"outputs must be a C-ordered array of {sum(sizes)} rows, got shape {outputs.shape}")
         losses: list[Array] = []
         made = 0
+        self.losses = np.empty(0)
         try:
             while made < len(sizes):
                 first = made * batch_size
@@ -239,7 +241,6 @@ class CapturedStep(Captured):
                 if sizes[made] == batch_size and self._is_ready_for(columns, batch_size):
                     steps = count // batch_size - made
                     values = np.empty(steps, self._last().value.dtype)
-                    losses.append(values)
                     rest = slice(first, first + steps * batch_size)
                     try:
                         refused = self.run_steps(
@@ -247,6 +248,7 @@ class CapturedStep(Captured):
                             batch_size, values, None if outputs is None else outputs[rest],
                         )  # fmt: skip
                     finally:
+                        losses.append(values[: self.done])
                         made += self.done
                     if refused is not None:
                         bad = slice(first + refused.start, first + refused.stop)
@@ -258,7 +260,9 @@ class CapturedStep(Captured):
                     made += 1
         finally:
             self.done = made
-        return np.concatenate(losses) if losses else np.empty(0)
+            if losses:
+                self.losses = np.concatenate(losses)
+        return self.losses
 
     def _is_ready_for(self, columns: tuple[Array, ...], batch_size: int) -> bool:
         """Whether all plans of the cycle for such a batch are at hand, and then `cycle` is that one."""

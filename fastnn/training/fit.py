@@ -13,50 +13,15 @@ from fastnn.data import DataLoader
 from fastnn.nn.module import Array, Module, mode
 from fastnn.optim import Optimizer
 from fastnn.random import Rng
-from fastnn.training.batches import Data, as_batches, parts, positive, rows_of
+from fastnn.training.batches import Data, as_batches, parts, positive
 from fastnn.training.callbacks import Callback, FitState, LearningRateSchedule
-from fastnn.training.history import History
+from fastnn.training.history import History, Unfinished
 from fastnn.training.interrupts import Shield
-from fastnn.training.metrics import Metrics, resolve
+from fastnn.training.mean import Mean
+from fastnn.training.metrics import Metrics
 from fastnn.training.report import Report
 from fastnn.training.state import Snapshot
 from fastnn.training.steps import Step, Steps
-
-
-class Mean:
-    """The means over rows of a loss and of metrics, collected batch by batch. A loss with reduction="sum" is summed instead."""
-
-    def __init__(self, loss: Any, metrics: Metrics) -> None:
-        self.functions = resolve(metrics)
-        self._summed = getattr(loss, "reduction", "mean") == "sum"
-        self.reset()
-
-    def reset(self) -> None:
-        self.rows, self._loss = 0, 0.0
-        self._sums = [0.0] * len(self.functions)
-
-    def number(self, loss: Any) -> float:
-        """A loss as a number; TypeError if it is an array."""
-        if isinstance(loss, float):
-            return loss
-        if np.ndim(loss):
-            raise TypeError(f"loss must give one number, got an array of shape {np.shape(loss)}; use reduction=\"mean\" or \"sum\"")
-        return float(loss)
-
-    def add(self, loss: float, output: Array, target: Any) -> int:
-        """Add a batch; returns its rows."""
-        rows = rows_of(target)
-        self.rows += rows
-        self._loss += loss if self._summed else loss * rows
-        for i, function in enumerate(self.functions.values()):
-            self._sums[i] += float(function(output, target)) * rows
-        return rows
-
-    def values(self, prefix: str = "") -> dict[str, float]:
-        rows = max(self.rows, 1)
-        values = {"loss": self._loss if self._summed else self._loss / rows}
-        values.update((name, total / rows) for name, total in zip(self.functions, self._sums))
-        return {prefix + name: value for name, value in values.items()}
 
 
 def fit(
@@ -97,7 +62,7 @@ def fit(
         model.needs_input_grad = False
         with Shield() as shield, mode(True, model, loss):
             _call(observers, "on_fit_begin", state)
-            steps = Steps(state, shield, observers[0], observers[1], mean.number, clip_grad_norm, bool(mean.functions), report.note)
+            steps = Steps(state, shield, observers[0], observers[1], mean, clip_grad_norm, report.note)
             while history.epochs < epochs and not state.stop:
                 _epoch(state, mean, observers, steps, report)
                 if held_out is not None:
@@ -107,6 +72,7 @@ def fit(
                 shown = {name: value for name, value in state.logs.items() if name != "lr"}
                 _call(observers, "on_epoch_end", state)
                 history.append(**state.logs)
+                history.unfinished = None
                 report.epoch(history.epochs, shown, state.seconds)
                 _call(observers, "on_epoch_recorded", state)
             _call(observers, "on_fit_end", state)
@@ -127,25 +93,40 @@ def _epoch(state: FitState, mean: Mean, observers: Any, steps: Steps, report: Re
     state.epoch, state.logs = state.history.epochs, {}
     _call(observers, "on_epoch_begin", state)
     begin = time.perf_counter()
+    loader, history = state.loader, state.history
     mean.reset()
+    complete = False
+    kept, history.unfinished = history.unfinished, None
+    if kept is not None and isinstance(loader, DataLoader) and kept.place == loader.state_dict():
+        mean.load_state(kept.mean)
+        complete = kept.complete
     for _ in range(2):  # a second time if a resumed loader had nothing left
-        if not mean.rows:
-            snapshot = Snapshot(state.model, state.loader)
+        if not complete:
+            snapshot = Snapshot(state.model, loader)
             try:
-                _batches(state, mean, observers[1], steps.of_epoch(snapshot), report)
+                _batches(state, observers[1], steps.of_epoch(snapshot), report)
             except BaseException:
                 snapshot.rewind_loader()
+                _keep(state, mean, complete=False)
                 raise
-    if not mean.rows:
+            complete = bool(mean.rows)
+    if not complete:
         raise ValueError("data is empty: it gave no rows")
+    _keep(state, mean, complete=True)
     state.seconds = time.perf_counter() - begin
     state.logs = mean.values()
 
 
-def _batches(state: FitState, mean: Mean, callbacks: list[Callback], steps: Iterable[Step], report: Report) -> None:
-    """Note the results of the steps of an epoch."""
-    for value, output, target in steps:
-        report.advance(mean.add(value, output, target))
+def _keep(state: FitState, mean: Mean, complete: bool) -> None:
+    """Have a run that goes on with this history know what the steps of the epoch that it has not recorded yet gave."""
+    if isinstance(state.loader, DataLoader):
+        state.history.unfinished = Unfinished(state.loader.state_dict(), mean.state(), complete)
+
+
+def _batches(state: FitState, callbacks: list[Callback], steps: Iterable[Step], report: Report) -> None:
+    """See to what comes after each step of an epoch."""
+    for value, rows in steps:
+        report.advance(rows)
         if not math.isfinite(value):
             report.warn(f"the loss became {value} in epoch {state.epoch + 1}, batch {state.batch + 1}; a smaller learning rate or "
                         "clip_grad_norm may help, and the callback TerminateOnNaN ends such a run")

@@ -7,12 +7,20 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["History"]
 
 # blue and vermilion of Okabe and Ito's palette, which colour-blind readers tell apart; their lightness differs too
 _TRAINING, _VALIDATION, _GREY = "#0072B2", "#D55E00", "#666666"
+
+
+class Unfinished(NamedTuple):
+    """What the steps of an epoch gave that is not recorded yet: the loader's place after them, the state of their means, whether they were all."""
+
+    place: dict[str, Any]
+    mean: tuple[int, float, list[float]]
+    complete: bool
 
 
 class History:
@@ -25,6 +33,7 @@ class History:
     def __init__(self) -> None:
         self._columns: dict[str, list[float | None]] = {}
         self.epochs = 0
+        self.unfinished: Unfinished | None = None
 
     def append(self, **metrics: float) -> None:
         """Add an epoch with its metrics, each a number."""

@@ -14,26 +14,27 @@ from fastnn.nn.utils import clip_grad_norm_
 from fastnn.training.batches import parts
 from fastnn.training.callbacks import Callback, FitState
 from fastnn.training.interrupts import Shield
+from fastnn.training.mean import Mean
 from fastnn.training.state import Snapshot
 
 SECONDS_PER_CHUNK = 0.05  # of steps that run without coming back to Python
 
-# What a step gives: its loss, the model's output (None where nobody wants it) and the target.
-Step = tuple[float, Any, Any]
+Step = tuple[float, int]  # what a step gives: its loss, and how many rows it had
 
 
 class Steps:
-    """Makes the steps of a run. number: turns a loss into a number, or raises. wants_output: whether somebody looks at outputs.
+    """Makes the steps of a run, and adds what they give to a mean. note: told, in one line, why steps are not captured.
 
-    note: told, in one line, why steps are not captured.
+    An interrupt finds a step either unmade, or made, counted and added.
     """
 
     def __init__(
-        self, state: FitState, shield: Shield, schedule: list[Any], callbacks: list[Callback], number: Callable[[Any], float],
-        clip_grad_norm: float | None, wants_output: bool, note: Callable[[str], None],
+        self, state: FitState, shield: Shield, schedule: list[Any], callbacks: list[Callback], mean: Mean, clip_grad_norm: float | None,
+        note: Callable[[str], None],
     ) -> None:  # fmt: skip
-        self.state, self.shield, self.schedule, self.number = state, shield, schedule, number
-        self.clip_grad_norm, self.wants_output, self.note = clip_grad_norm, wants_output, note
+        self.state, self.shield, self.schedule, self.mean = state, shield, schedule, mean
+        self.clip_grad_norm, self.note = clip_grad_norm, note
+        self._wants_output = bool(mean.functions)
         watched = [*callbacks, *(callback for callback in schedule if callback.every == "batch")]
         self._by_one = any(type(callback).on_batch_end is not Callback.on_batch_end for callback in watched)
         self._seconds = SECONDS_PER_CHUNK  # of one step, as far as is known
@@ -66,20 +67,19 @@ class Steps:
         self.shield.begin()
         try:
             value = step(*inputs, target)
-            self._made(value, snapshot)
-            output = step.output if self.wants_output else None
+            rows = self._made(value, step.output if self._wants_output else None, target, snapshot)
             if step.refused is not None:
                 self._give_up(step.refused)
         finally:
             self.shield.end()
-        return value, output, np.asarray(target)
+        return value, rows
 
     def _eager(self, inputs: tuple[Any, ...], target: Any, snapshot: Snapshot) -> Step:
         model, loss, optimizer = self.state.model, self.state.loss, self.state.optimizer
         snapshot.before_step()
         try:
             output = model.forward(*inputs)
-            value = self.number(loss(output, target))
+            value = self.mean.number(loss(output, target))
             optimizer.zero_grad()
             model.backward(loss.backward())
             if self.clip_grad_norm is not None:
@@ -91,18 +91,19 @@ class Steps:
             raise
         try:
             optimizer.step()
-            self._made(value, snapshot)
+            rows = self._made(value, output, target, snapshot)
         finally:
             self.shield.end()
-        return value, output, np.asarray(target)
+        return value, rows
 
-    def _made(self, value: float, snapshot: Snapshot) -> None:
-        """Count a step."""
+    def _made(self, value: float, output: Any, target: Any, snapshot: Snapshot) -> int:
+        """Count a step; returns its rows."""
         self.state.batch_loss = value
         for callback in self.schedule:
             callback.on_batch_end(self.state)
         self.state.step += 1
         snapshot.after_step()
+        return self.mean.add(value, output, np.asarray(target))
 
     # --- many at a time ---
 
@@ -139,21 +140,21 @@ class Steps:
         else:
             columns, order = loader.arrays, np.concatenate(chunk)
         sizes = [rows.stop - rows.start if isinstance(rows, slice) else len(rows) for rows in chunk]
-        outputs = np.empty((sum(sizes), *step.output.shape[1:]), step.output.dtype) if self.wants_output else None
-        first, losses = loader.position - len(chunk), np.empty(0)
+        outputs = np.empty((sum(sizes), *step.output.shape[1:]), step.output.dtype) if self._wants_output else None
+        first = loader.position - len(chunk)
+        made: list[Step] = []
         self.shield.begin()
         try:
-            losses = step.many(*columns, batch_size=loader.batch_size, order=order, outputs=outputs)
+            step.many(*columns, batch_size=loader.batch_size, order=order, outputs=outputs)
         finally:
             self.state.step += step.done
             snapshot.after_step(None if step.done == len(chunk) else first + step.done)
-            if len(losses):
-                self.state.batch_loss = float(losses[-1])
+            at = 0
+            for size, value in zip(sizes, map(float, step.losses)):
+                rows = slice(at, at + size)
+                target = columns[-1][rows] if order is None else columns[-1][order[rows]]
+                made.append((value, self.mean.add(value, None if outputs is None else outputs[rows], target)))
+                self.state.batch_loss = value
+                at += size
             self.shield.end()
-        made, at = [], 0
-        for size, value in zip(sizes, losses):
-            rows = slice(at, at + size)
-            target = columns[-1][rows] if order is None else columns[-1][order[rows]]
-            made.append((float(value), None if outputs is None else outputs[rows], target))
-            at += size
         return made
