@@ -648,6 +648,15 @@ def test_buffers_share_memory(rng):
     assert 0 < calls.peak < 0.7 * calls.total
 
 
+def test_what_nobody_reads_is_not_computed(rng):
+    side = Trained([nn.ReLU()], nn.CrossEntropyLoss(), OPTIMIZERS["SGD"])
+    side.captured(*batches(rng, np.float32, classes)[0])
+    kernels_used = [call.kernel for call in side.captured.cycle[0].calls]
+    assert kernels_used.count("gemm") == 5, "two forward, two weight gradients, and one input gradient of two"
+    assert kernels_used.count("check_labels") == 1
+    assert "relu_forward" not in kernels_used
+
+
 def test_explain_shows_every_call_and_changes_nothing(rng):
     side = Trained([nn.BatchNorm1d(8), nn.Dropout(0.3, rng=3), nn.ReLU()], nn.CrossEntropyLoss(), OPTIMIZERS["Adam"])
     with pytest.raises(RuntimeError, match="nothing to explain"):

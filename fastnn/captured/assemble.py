@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn.captured.calls import Call
 from fastnn.captured.memory import Memory, Region, arrange, block, extent
-from fastnn.captured.passes import Once, fold_batch_norms, fuse_activations
+from fastnn.captured.passes import Once, drop_unused, fold_batch_norms, fuse_activations
 from fastnn.captured.recording import Recording
 from fastnn.kernels._core import Plan, Scratch
 from fastnn.kernels._replay import Ready
@@ -39,11 +39,12 @@ def assemble(
     normalisations into the products before them, which is done by `Ready.once` whenever parameters have changed.
     """
     memory, once = recording.memory, Once()
-    recorded_calls = fold_batch_norms(recording.calls, memory, once) if fold else recording.calls
     returned = [memory.find(array.ctypes.data) for array in outputs]
     results = [memory.find(array.ctypes.data) for array in (value, output) if array is not None]
     lasting = [region for region in results if region is not None and region.fresh]
-    calls = Calls(fuse_activations(recorded_calls, memory, [region for region in [*lasting, *returned] if region is not None]))
+    wanted = [region for region in [*lasting, *returned] if region is not None]
+    needed = drop_unused(recording.calls, memory, wanted)
+    calls = Calls(fuse_activations(fold_batch_norms(needed, memory, once) if fold else needed, memory, wanted))
     for i, region in enumerate(returned):
         assert region is not None
         region.input = len(recording.inputs) + i

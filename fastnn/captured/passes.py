@@ -23,6 +23,27 @@ def users_of(calls: list[Call], memory: Memory) -> dict[Region, list[int]]:
     return users
 
 
+def drop_unused(calls: list[Call], memory: Memory, results: Iterable[Region]) -> list[Call]:
+    """Leave out calls whose results nobody reads, such as the gradient of the model's input, and checks of an input that was checked before."""
+    needed, kept = set(results), []
+    for call in reversed(calls):
+        regions = [(argument.writes, memory.find(address)) for argument, address in call.pointers()]
+        tables = any(argument.table for argument, _ in call.pointers())
+        if tables or call.stop or any(writes and (region is None or not region.fresh or region in needed) for writes, region in regions):
+            kept.append(call)
+            needed.update(region for _, region in regions if region is not None)
+    checked: set[tuple[object, ...]] = set()
+    calls = []
+    for call in reversed(kept):
+        key = (call.kernel, call.dtype, call["x"], *call.numbers().items()) if call.stop else ()
+        if not call.stop or key not in checked:
+            calls.append(call)
+        region = memory.find(call["x"]) if call.stop else None
+        if region is not None and region.input is not None:
+            checked.add(key)
+    return calls
+
+
 @dataclass
 class Once:
     """Calls that prepare what all replays read, to be run again when parameters change, and the arrays that they write."""
