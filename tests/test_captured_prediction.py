@@ -9,7 +9,7 @@ from test_captured import LAYERS
 
 import fastnn
 from fastnn import kernels, nn, optim
-from fastnn.nn.module import Module
+from fastnn.nn.module import Module, ParameterField
 
 
 def model_of(layers, dtype):
@@ -114,6 +114,33 @@ def test_a_write_in_place_needs_refresh(rng):
     predict.refresh()
     expected = model(x).astype(np.float64)
     assert_close(predict(x), expected, terms=100, magnitude=np.abs(expected).max())
+
+
+class ByRows(Module):
+    """Its weights lie in memory as PyTorch's do."""
+
+    weight = ParameterField()
+
+    def __init__(self, dtype):
+        self.weight = np.linspace(-1, 1, 32, dtype=dtype).reshape(4, 8)
+
+    def forward(self, x):
+        return kernels.linear(x, self.weight)
+
+
+def test_weights_are_packed_once(dtype, rng):
+    model, x = nn.Sequential(ByRows(dtype), nn.Tanh()), rng.standard_normal((5, 8)).astype(dtype)
+    packed, live = fastnn.capture(model), fastnn.capture(model, pack=False)
+    for _ in range(2):
+        assert bits(packed(x)) == bits(live(x)) == bits(model(x))
+    assert packed.cycle[0].once is not None and live.cycle[0].once is None
+    before = packed(x)
+    model[0].weight[...] *= 2
+    assert np.array_equal(packed(x), before) and bits(live(x)) == bits(model(x))
+    packed.refresh()
+    assert bits(packed(x)) == bits(model(x))
+    model[0].weight = np.ones((4, 8))
+    assert bits(packed(x)) == bits(model(x))
 
 
 def test_modes_do_not_matter_and_are_kept(rng):

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastnn.captured.calls import Call
 from fastnn.captured.memory import Memory, Region, arrange, block, extent
-from fastnn.captured.passes import Once, drop_unused, fold_batch_norms, fuse_activations
+from fastnn.captured.passes import Once, drop_unused, fold_batch_norms, fuse_activations, pack_weights
 from fastnn.captured.recording import Recording
 from fastnn.kernels._core import Plan, Scratch
 from fastnn.kernels._replay import Ready
@@ -30,13 +30,13 @@ def template(array: Array) -> Array:
 
 def assemble(
     recording: Recording, commit: Call | None = None, outputs: tuple[Array, ...] = (), value: Array | None = None, output: Array | None = None,
-    preserve: tuple[Region, ...] = (), fold: bool = False,
+    preserve: tuple[Region, ...] = (), fold: bool = False, pack: bool = False,
 ) -> Ready:  # fmt: skip
     """A plan of the recorded calls, with all its own memory in one block.
 
     commit: the first call that must run to its end with all after it. outputs: what a call returns in new arrays; each fills a fresh region.
     value, output: what is to be found in the plan's memory after a replay. preserve: what an unfinished replay puts back. fold: batch
-    normalisations into the products before them, which is done by `Ready.once` whenever parameters have changed.
+    normalisations into the products before them; pack: weights in the products' order. `Ready.once` does both whenever parameters have changed.
     """
     memory, once = recording.memory, Once()
     returned = [memory.find(array.ctypes.data) for array in outputs]
@@ -44,7 +44,11 @@ def assemble(
     lasting = [region for region in results if region is not None and region.fresh]
     wanted = [region for region in [*lasting, *returned] if region is not None]
     needed = drop_unused(recording.calls, memory, wanted)
-    calls = Calls(fuse_activations(fold_batch_norms(needed, memory, once) if fold else needed, memory, wanted))
+    if fold:
+        needed = fold_batch_norms(needed, memory, once)
+    if pack:
+        pack_weights(needed, memory, once)
+    calls = Calls(fuse_activations(needed, memory, wanted))
     for i, region in enumerate(returned):
         assert region is not None
         region.input = len(recording.inputs) + i

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from fastnn.kernels._core import kernel_layouts
+from fastnn.kernels._core import kernel_addresses, kernel_layouts
 
 ITEM_SIZES = (4, 8)  # of the dtype indices
 _FORMATS = {"size_t": "N", "ptrdiff_t": "n", "uint64_t": "Q", "double": "d", "int": "i", "fnn_kernel": "N"}
@@ -48,9 +48,10 @@ class Label(NamedTuple):
         return f"{self.name} {self.kind}".strip()
 
 
-def new_call(like: Call, kernel: str, addresses: dict[str, int], **arguments: Any) -> Call:
-    """A call of a kernel with like's dtype, label and shares. addresses: those of kernels, by name, for that dtype."""
-    call = Call(kernel, like.dtype, addresses[kernel], like.parts, 0, like.label, bytearray(SIZES[kernel]))
+def new_call(like: Call, kernel: str, **arguments: Any) -> Call:
+    """A call of a kernel with like's dtype and label."""
+    address = next(address for address, key in kernel_addresses().items() if key == (kernel, like.dtype))
+    call = Call(kernel, like.dtype, address, 1, 0, like.label, bytearray(SIZES[kernel]))
     for name, value in arguments.items():
         call[name] = value
     return call
@@ -75,7 +76,7 @@ class Call:
 
     def __setitem__(self, name: str, value: Any) -> None:
         argument = LAYOUTS[self.kernel][name]
-        struct.pack_into(argument.format, self.args, argument.offset, value)
+        struct.pack_into(argument.format, self.args, argument.offset, *(value if isinstance(value, tuple) else (value,)))
 
     def pointers(self) -> Iterator[tuple[Argument, int]]:
         """The pointers that are not NULL, with their addresses."""

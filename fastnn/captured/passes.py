@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from fastnn.captured.calls import ITEM_SIZES, STRUCTS, Call, new_call
 from fastnn.captured.memory import Memory, Region, block
-from fastnn.kernels._core import kernel_addresses
 from fastnn.nn.module import Array
 
 _MAP = STRUCTS["relu_forward"]  # y, x, n, p, q: what a product can do to its own result
@@ -80,9 +79,8 @@ def fold_batch_norms(calls: list[Call], memory: Memory, once: Once) -> list[Call
         else:
             n, k = product["n"], product["k"]
             w, b = once.array(memory, k * n, call.dtype), once.array(memory, n, call.dtype)
-            addresses = {name: address for address, (name, dtype) in kernel_addresses().items() if dtype == call.dtype}
             once.calls.append(new_call(
-                call, "fold_batch_norm", addresses, w=w, b=b, from_w=product["b"], from_b=product["bias"], scale=call["weight"], shift=call["bias"],
+                call, "fold_batch_norm", w=w, b=b, from_w=product["b"], from_b=product["bias"], scale=call["weight"], shift=call["bias"],
                 mean=call["running_mean"], var=call["running_var"], k=k, n=n, w_row=product["b_row"], w_col=product["b_col"], eps=call["eps"],
             ))  # fmt: skip
             product["b"], product["b_row"], product["b_col"], product["bias"], product["bias_col"] = w, n, 1, b, 1
@@ -94,14 +92,31 @@ def fold_batch_norms(calls: list[Call], memory: Memory, once: Once) -> list[Call
     return kept
 
 
+def _is_constant(address: int, memory: Memory) -> bool:
+    """Whether what is there, if anything, is the same in all replays."""
+    region = memory.find(address) if address else None
+    return region is None or not (region.fresh or region.input is not None)
+
+
 def _has_constant_weight(product: Call, memory: Memory) -> bool:
     """Whether it is x W + b with W and b, a row, that are the same in all replays."""
-    constant = True
-    for name in ("b", "bias"):
-        region = memory.find(product[name]) if product[name] else None
-        constant &= region is None or not (region.fresh or region.input is not None)
+    constant = _is_constant(product["b"], memory) and _is_constant(product["bias"], memory)
     plain = product["batch"] == 1 and product["alpha"] == 1 and product["beta"] == 0 and not product["activation"]
     return constant and plain and (not product["bias"] or (product["bias_col"] == 1 and product["bias_row"] == 0))
+
+
+def pack_weights(calls: list[Call], memory: Memory, once: Once) -> None:
+    """Let products read constant weights row by row, the order that takes no rearranging in every call: nn.Linear has them so, others may not."""
+    for product in calls:
+        if product.kernel != "gemm" or product["batch"] != 1 or product["b_col"] == 1 or product["n"] < 2 or not _is_constant(product["b"], memory):
+            continue
+        k, n = product["k"], product["n"]
+        packed = once.array(memory, k * n, product.dtype)
+        strides = (0, 0, product["b_row"], product["b_col"])
+        once.calls.append(new_call(
+            product, "copy", y=packed, a=product["b"], b=product["b"], shape=(1, 1, k, n), y_stride=(0, 0, n, 1), a_stride=strides, b_stride=strides
+        ))  # fmt: skip
+        product["b"], product["b_row"], product["b_col"] = packed, n, 1
 
 
 def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region]) -> list[Call]:

@@ -81,7 +81,7 @@ class CapturedPrediction(Captured):
                 own_memory.append(array if alone else copy(array))
             recording.finish()
         results = tuple(array.copy() for array in own_memory)
-        ready = assemble(recording, outputs=tuple(own_memory), fold=self.fold)
+        ready = assemble(recording, outputs=tuple(own_memory), fold=self.fold, pack=self.pack)
         self._plans[key_of(arrays)] = ready
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
