@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fastnn.captured.calls import ITEM_SIZES, STRUCTS, Call, new_call
 from fastnn.captured.memory import Memory, Region, block
+from fastnn.kernels._core import gemm_scratch_bytes
 from fastnn.nn.module import Array
 
 _MAP = STRUCTS["relu_forward"]  # y, x, n, p, q: what a product can do to its own result
@@ -45,10 +46,14 @@ def drop_unused(calls: list[Call], memory: Memory, results: Iterable[Region]) ->
 
 @dataclass
 class Once:
-    """Calls that prepare what all replays read, to be run again when parameters change, and the arrays that they write."""
+    """Calls that prepare what all replays read, to be run again when parameters change, and the arrays that they write.
+
+    places: memory that is held only until a plan's own memory is arranged.
+    """
 
     calls: list[Call] = field(default_factory=list)
     arrays: list[Array] = field(default_factory=list)
+    places: list[Array] = field(default_factory=list)
 
     def array(self, memory: Memory, elements: int, dtype: int) -> int:
         """The address of a new array."""
@@ -56,6 +61,17 @@ class Once:
         memory.add_array(made)
         self.arrays.append(made)
         return made.ctypes.data
+
+
+def _read_weights(product: Call, address: int, memory: Memory, once: Once) -> None:
+    """Have a product read k x n C-ordered weights from this address. Other strides may take another amount of scratch memory."""
+    product["b"], product["b_row"], product["b_col"] = address, product["n"], 1
+    size = gemm_scratch_bytes(bytes(product.args), product.dtype, product.parts)
+    if size:
+        scratch = block(size)  # holds the address until the plan's own memory is arranged
+        once.places.append(scratch)
+        memory.add(scratch.ctypes.data, size, fresh=True)
+        product["scratch"] = scratch.ctypes.data
 
 
 def _is_whole(product: Call, region: Region | None) -> bool:
@@ -83,8 +99,8 @@ def fold_batch_norms(calls: list[Call], memory: Memory, once: Once) -> list[Call
                 call, "fold_batch_norm", w=w, b=b, from_w=product["b"], from_b=product["bias"], scale=call["weight"], shift=call["bias"],
                 mean=call["running_mean"], var=call["running_var"], k=k, n=n, w_row=product["b_row"], w_col=product["b_col"], eps=call["eps"],
             ))  # fmt: skip
-            product["b"], product["b_row"], product["b_col"], product["bias"], product["bias_col"] = w, n, 1, b, 1
-            product["c"] = call["y"]
+            _read_weights(product, w, memory, once)
+            product["bias"], product["bias_col"], product["c"] = b, 1, call["y"]
             product.label = product.label._replace(kind=f"{product.label.kind} + {call.label.kind}")
             producers[memory.find(call["y"])] = product
         if call.kernel == "gemm" and _is_whole(call, memory.find(call["c"])) and _has_constant_weight(call, memory):
@@ -116,7 +132,7 @@ def pack_weights(calls: list[Call], memory: Memory, once: Once) -> None:
         once.calls.append(new_call(
             product, "copy", y=packed, a=product["b"], b=product["b"], shape=(1, 1, k, n), y_stride=(0, 0, n, 1), a_stride=strides, b_stride=strides
         ))  # fmt: skip
-        product["b"], product["b_row"], product["b_col"] = packed, n, 1
+        _read_weights(product, packed, memory, once)
 
 
 def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region]) -> list[Call]:

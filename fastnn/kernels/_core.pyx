@@ -290,6 +290,11 @@ cdef size_t gemm_scratch(const fnn_gemm_args *args, int dtype, size_t parts) noe
     return (fnn_gemm_scratch(args, <fnn_dtype>dtype, parts) + 63) & ~<size_t>63
 
 
+def gemm_scratch_bytes(bytes args, int dtype, size_t parts):
+    """The scratch memory for all shares of a product with these argument bytes."""
+    return gemm_scratch(<const fnn_gemm_args *><const char *>args, dtype, parts) * parts
+
+
 # --- threads and instruction set ---
 
 cdef size_t threads() noexcept nogil:
