@@ -109,6 +109,32 @@ FNN_INLINE V v_scale2(V x, V n) { return P(scalef)(x, n); }
 FNN_INLINE T v_sum(V v) { FOLD(add, v); }
 FNN_INLINE T v_top(V v) { FOLD(max, v); }
 
+/* 4 x 4 blocks within the quarters, then the quarters. */
+FNN_INLINE void v_transpose(V m[W])
+{
+    V q[W];
+#ifdef FNN_DTYPE_IS_F32
+    for (int i = 0; i < 16; i += 4) {
+        __m512d low = _mm512_castps_pd(_mm512_unpacklo_ps(m[i], m[i + 1])), high = _mm512_castps_pd(_mm512_unpackhi_ps(m[i], m[i + 1]));
+        __m512d next_low = _mm512_castps_pd(_mm512_unpacklo_ps(m[i + 2], m[i + 3]));
+        __m512d next_high = _mm512_castps_pd(_mm512_unpackhi_ps(m[i + 2], m[i + 3]));
+        q[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, next_low)), q[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, next_low));
+        q[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, next_high)), q[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high, next_high));
+    }
+#define QUARTERS _mm512_shuffle_f32x4
+#else
+    for (int i = 0; i < 8; i += 2) q[i] = _mm512_unpacklo_pd(m[i], m[i + 1]), q[i + 1] = _mm512_unpackhi_pd(m[i], m[i + 1]);
+#define QUARTERS _mm512_shuffle_f64x2
+#endif
+    for (int i = 0; i < W / 4; i++) {
+        V *a = q + i, low = QUARTERS(a[0], a[W / 4], 0x44), high = QUARTERS(a[0], a[W / 4], 0xee);
+        V next_low = QUARTERS(a[W / 2], a[3 * W / 4], 0x44), next_high = QUARTERS(a[W / 2], a[3 * W / 4], 0xee);
+        m[i] = QUARTERS(low, next_low, 0x88), m[i + W / 4] = QUARTERS(low, next_low, 0xdd);
+        m[i + W / 2] = QUARTERS(high, next_high, 0x88), m[i + 3 * W / 4] = QUARTERS(high, next_high, 0xdd);
+    }
+#undef QUARTERS
+}
+
 #undef FOLD
 #undef P
 #undef Q

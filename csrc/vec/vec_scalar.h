@@ -96,5 +96,6 @@ FNN_INLINE V v_scale2(V x, V n)
 
 FNN_INLINE T v_sum(V v) { return v; }
 FNN_INLINE T v_top(V v) { return v; }
+FNN_INLINE void v_transpose(V m[W]) { (void)m; }
 
 #undef F

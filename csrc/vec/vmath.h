@@ -88,26 +88,35 @@ FNN_INLINE V horner_minus(V x, const T *c, int count)
     return sum;
 }
 
-/* exp(x) = p 2^n: returns p, and n << T_MANTISSA. EXP_TINY, which no result shows, makes a normal number of a subnormal x:
- * a multiply-add with a subnormal operand costs Intel processors some 150 cycles. */
-FNN_INLINE V exp_parts(V x, I *shift)
+/* 2^n of t = n + ROUND_MAGIC + T_BIAS when that is a normal number. */
+FNN_INLINE V power_of_two(V t) { return v_from_bits(i_shl(v_bits(t), T_MANTISSA)); }
+
+/* exp(x) = p 2^n: returns p, and t = n + magic, whose low mantissa bits are those of the integer n (+ T_BIAS, if magic has it). */
+FNN_INLINE V exp_parts(V x, V magic, V *t)
 {
-    V y = v_add(x, v_set(EXP_TINY));
-    V magic = v_set(ROUND_MAGIC), t = v_fma(y, v_set(LOG2E), magic), n = v_sub(t, magic);
-    V r = v_fnma(n, v_set(LN2_LOW), v_fnma(n, v_set(LN2_HIGH), y));
+    *t = v_fma(x, v_set(LOG2E), magic);
+    V n = v_sub(*t, magic), r = v_fnma(n, v_set(LN2_LOW), v_fnma(n, v_set(LN2_HIGH), x));
     V q = horner(r, exp_q, COUNT(exp_q));
-    *shift = i_shl(v_bits(t), T_MANTISSA);
     return v_fma(v_fma(q, r, v_set(1)), r, v_set(1));
 }
 
+/* exp(x) for EXP_NORMAL <= x <= EXP_ORDINARY or NaN, and best no subnormal x: a multiply-add with a subnormal operand costs Intel
+ * processors some 150 cycles. */
+FNN_INLINE V exp_ordinary(V x)
+{
+    V t, p = exp_parts(x, v_set(ROUND_MAGIC + T_BIAS), &t);
+    return v_mul(p, power_of_two(t));
+}
+
 /* exp(x): 0.90 / 0.86 ULP, subnormal results included. The rounding of r and of the last sum dominate. 0 from -104 (-746) down,
- * infinity above the logarithm of the largest number. Ordinary: |x| < EXP_ORDINARY. */
+ * infinity above the logarithm of the largest number. Ordinary: |x| < EXP_ORDINARY. EXP_TINY, which no result shows, makes a normal
+ * number of a subnormal x. */
 FNN_INLINE V v_exp_of(V x, int ordinary)
 {
-    I shift;
-    V p = exp_parts(ordinary ? x : v_max(v_set(-EXP_LIMIT), x), &shift);
-    if (ordinary) return v_from_bits(i_add(v_bits(p), shift));
-    p = scale_small(p, shift, v_lt(x, v_set(EXP_NORMAL)));
+    V t, tiny = v_set(EXP_TINY);
+    if (ordinary) return exp_ordinary(v_add(x, tiny));
+    V p = exp_parts(v_add(v_max(v_set(-EXP_LIMIT), x), tiny), v_set(ROUND_MAGIC), &t);
+    p = scale_small(p, i_shl(v_bits(t), T_MANTISSA), v_lt(x, v_set(EXP_NORMAL)));
     return v_select(v_le(x, v_set(EXP_LARGEST)), p, v_add(x, v_set((T)INFINITY))); /* overflow, and NaN */
 }
 FNN_INLINE V v_exp(V x) { return v_exp_of(x, 0); }
@@ -121,9 +130,6 @@ FNN_INLINE V expm1_parts(V x, V magic, V *t)
     V r2 = v_mul(r, r);
     return v_add(r, v_fma(r2, poly2(r, r2, expm1_q, COUNT(expm1_q)), low));
 }
-
-/* 2^n of the t above when bias is T_BIAS and 2^n is a normal number. */
-FNN_INLINE V power_of_two(V t) { return v_from_bits(i_shl(v_bits(t), T_MANTISSA)); }
 
 /* expm1(x) = 2^n expm1(r) + (2^n - 1): 1.46 / 1.6 ULP; the sum for n = 1 dominates. Tiny and -0: x. -infinity: -1. */
 FNN_INLINE V v_expm1(V x)
@@ -231,13 +237,11 @@ FNN_INLINE V v_erf(V x)
     V a = v_abs(x), b = v_max(v_set(TINY), a), t = v_mul(b, b);
     V inner = v_fma(poly2(t, v_mul(t, t), erf_q, COUNT(erf_q)), a, a);
     V c = v_sub(v_min(v_set(ERF_LIMIT), a), v_set(ERF_CENTRE));
-    I shift;
-    V p = exp_parts(poly2(c, v_mul(c, c), erf_g, COUNT(erf_g)), &shift);
-    V outer = v_sub(v_set(1), v_from_bits(i_add(v_bits(p), shift)));
+    V outer = v_sub(v_set(1), exp_ordinary(poly2(c, v_mul(c, c), erf_g, COUNT(erf_g))));
     return v_copysign(v_select(v_ge(a, v_set(ERF_SPLIT)), outer, inner), x); /* NaN is inner */
 }
 
-/* TINY, EXP_TINY and EXP_ORDINARY stay for map.h. */
+/* TINY, EXP_TINY, EXP_ORDINARY and EXP_NORMAL stay for the ops. */
 #undef COUNT
 #undef LOG2E
 #undef LN2_HIGH
@@ -247,7 +251,6 @@ FNN_INLINE V v_erf(V x)
 #undef SQRT_HALF
 #undef SMALLEST_NORMAL
 #undef EXP_LIMIT
-#undef EXP_NORMAL
 #undef EXP_LARGEST
 #undef EXPM1_LOW
 #undef EXPM1_HIGH
