@@ -127,6 +127,14 @@ FNN_INLINE V v_scale2(V x, V n)
 FNN_INLINE T v_sum(V v) { FOLD(add, v); }
 FNN_INLINE T v_top(V v) { FOLD(max, v); }
 
+#ifdef FNN_DTYPE_IS_F32
+/* blendv looks at the sign bit: bit 3 of the index, moved there. */
+FNN_INLINE V v_table16(const T *t, I i)
+{
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(v_load(t), i), _mm256_permutevar8x32_ps(v_load(t + 8), i), v_from_bits(i_shl(i, 28)));
+}
+#endif
+
 /* Blocks of W/2 within the halves, then the halves. */
 FNN_INLINE void v_transpose(V m[W])
 {

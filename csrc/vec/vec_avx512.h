@@ -48,11 +48,6 @@ FNN_INLINE V v_or(V a, V b) { return P(or)(a, b); }
 FNN_INLINE V v_xor(V a, V b) { return P(xor)(a, b); }
 FNN_INLINE V v_neg(V a) { return P(xor)(a, v_set(T_C(-0.0))); }
 FNN_INLINE V v_abs(V a) { return P(andnot)(v_set(T_C(-0.0)), a); }
-FNN_INLINE V v_copysign(V magnitude, V sign)
-{
-    V bit = v_set(T_C(-0.0));
-    return P(or)(P(andnot)(bit, magnitude), P(and)(bit, sign));
-}
 
 FNN_INLINE V v_round(V a) { return P(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 FNN_INLINE V v_floor(V a) { return P(roundscale)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
@@ -92,6 +87,12 @@ FNN_INLINE I v_to_int(V a) { return _mm512_cvtpd_epi64(a); }
 FNN_INLINE V v_from_int(I a) { return _mm512_cvtepi64_pd(a); }
 #endif
 
+/* The sign's bit where the first operand has one, the magnitude's elsewhere. */
+FNN_INLINE V v_copysign(V magnitude, V sign)
+{
+    return v_from_bits(Q(ternarylogic)(v_bits(v_set(T_C(-0.0))), v_bits(sign), v_bits(magnitude), 0xca));
+}
+
 FNN_INLINE V v_scale2(V x, V n) { return P(scalef)(x, n); }
 
 #ifdef FNN_DTYPE_IS_F32
@@ -108,6 +109,10 @@ FNN_INLINE V v_scale2(V x, V n) { return P(scalef)(x, n); }
 #endif
 FNN_INLINE T v_sum(V v) { FOLD(add, v); }
 FNN_INLINE T v_top(V v) { FOLD(max, v); }
+
+#ifdef FNN_DTYPE_IS_F32
+FNN_INLINE V v_table16(const T *t, I i) { return _mm512_permutexvar_ps(i, v_load(t)); }
+#endif
 
 /* 4 x 4 blocks within the quarters, then the quarters. */
 FNN_INLINE void v_transpose(V m[W])

@@ -109,6 +109,12 @@ FNN_INLINE T v_top(V v)
     V q = v_max(v, vextq_f32(v, v, 2));
     return vgetq_lane_f32(v_max(q, vextq_f32(q, q, 1)), 0);
 }
+/* Bytes 4 i to 4 i + 3 of the table. */
+FNN_INLINE V v_table16(const T *t, I i)
+{
+    uint32x4_t bytes = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(vreinterpretq_u32_s32(i), vdupq_n_u32(15)), 0x04040404);
+    return vreinterpretq_f32_u8(vqtbl4q_u8(vld1q_u8_x4((const uint8_t *)t), vreinterpretq_u8_u32(bytes)));
+}
 FNN_INLINE void v_transpose(V m[W])
 {
     V a = vzip1q_f32(m[0], m[2]), b = vzip2q_f32(m[0], m[2]), c = vzip1q_f32(m[1], m[3]), d = vzip2q_f32(m[1], m[3]);

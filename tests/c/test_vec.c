@@ -204,9 +204,21 @@ static void test_transpose(void)
     }
 }
 
+#ifdef FNN_DTYPE_IS_F32
+static void test_table(void)
+{
+    T table[16];
+    for (int i = 0; i < 16; i++) table[i] = (T)(i * i);
+    for (int i = 0; i < 40; i++) same("v_table16", first(v_table16(table, i_set(i))), (T)(i % 16 * (i % 16)), (T)i, 0, 0);
+}
+#else
+static void test_table(void) {}
+#endif
+
 int main(void)
 {
     test_words();
+    test_table();
     test_transpose();
     test_partial();
     printf("reductions %016llx\n", (unsigned long long)test_reductions());
