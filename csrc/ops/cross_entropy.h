@@ -104,7 +104,7 @@ FNN_INLINE void cross_entropy_chunk(const fnn_cross_entropy_args *a, Chunk c, T 
     int dense = q || smooth != 0; /* whether p has more than the label's element */
     if (q) q += x - (const T *)a->input;
     if (labels) labels += c.at;
-    T x_block[NARROW * LOSS_ROWS], q_block[NARROW * LOSS_ROWS];
+    _Alignas(64) T x_block[NARROW * LOSS_ROWS], q_block[NARROW * LOSS_ROWS];
     if (inner == 1 && n <= NARROW) {
         chunk_columns(x_block, x, n, c.count);
         if (q) chunk_columns(q_block, q, n, c.count);
@@ -224,7 +224,8 @@ KERNEL(cross_entropy_backward, cross_entropy_backward)
         Chunk c = loss_chunk(i, a->outer, inner);
         size_t at = c.outer * n * inner + c.first * (inner == 1 ? n : 1);
         const T *x = (const T *)a->input + at, *q = a->target ? (const T *)a->target + at : NULL;
-        T *dx = (T *)a->dinput + at, x_block[NARROW * LOSS_ROWS], q_block[NARROW * LOSS_ROWS];
+        T *dx = (T *)a->dinput + at;
+        _Alignas(64) T x_block[NARROW * LOSS_ROWS], q_block[NARROW * LOSS_ROWS];
         if (inner == 1 && n <= NARROW) {
             chunk_columns(x_block, x, n, c.count);
             if (q) chunk_columns(q_block, q, n, c.count);

@@ -299,7 +299,7 @@ FNN_INLINE void log_softmax_backward_column(const fnn_softmax_backward_args *a, 
 /* `rows` <= W rows as the columns of a block in scratch memory, on which `column` works. */
 FNN_INLINE void softmax_narrow(const fnn_softmax_args *a, size_t at, size_t rows, void (*column)(const fnn_softmax_args *, size_t, size_t))
 {
-    T block[NARROW * W];
+    _Alignas(64) T block[NARROW * W];
     fnn_softmax_args b = {block, block, 1, a->n, W, a->negate};
     columns_of_rows(block, W, (const T *)a->x + at, a->n, rows);
     column(&b, 0, W);
@@ -309,7 +309,7 @@ FNN_INLINE void softmax_narrow(const fnn_softmax_args *a, size_t at, size_t rows
 FNN_INLINE void softmax_backward_narrow(const fnn_softmax_backward_args *a, size_t at, size_t rows,
                                         void (*column)(const fnn_softmax_backward_args *, size_t, size_t))
 {
-    T block[NARROW * W], y[NARROW * W];
+    _Alignas(64) T block[NARROW * W], y[NARROW * W];
     fnn_softmax_backward_args b = {block, block, y, 1, a->n, W, a->negate};
     columns_of_rows(block, W, (const T *)a->dy + at, a->n, rows);
     columns_of_rows(y, W, (const T *)a->y + at, a->n, rows);
