@@ -78,6 +78,7 @@ class BuildExt(build_ext):
         for extension in self.extensions:
             if extension.name == "fastnn.kernels._core":
                 extension.extra_objects = objects
+                extension.depends = [*extension.depends, *objects]  # else a changed kernel would not be linked
         super().build_extensions()
 
 

@@ -91,6 +91,28 @@ def problems(dtype):
            mp.mpf(split) - centre, mp.mpf(top) - centre, range(9 if single else 21))
 
 
+def tanh_table():
+    """The rows of vmath.h's table for tanh in float: centre, then the polynomial's coefficients, one column for each interval; and the largest error.
+
+    Each centre is the float next to the middle of its interval whose tanh is almost a float, so that the constant term has no error. That of
+    the first interval is 0.
+    """
+    edges = [(mp.mpf(2) ** (i // 4) * (1 + mp.mpf(i % 4) / 4) - 1) / mp.mpf("1.625") for i in range(17)]
+    columns, worst = [None] * 16, mp.mpf(0)
+    for i, (low, high) in enumerate(zip(edges, edges[1:])):
+        centre = np.float32(0 if i == 0 else float((low + high) / 2))
+        while abs(mp.tanh(float(centre)) / float(np.float32(float(mp.tanh(float(centre))))) - 1 if centre else 0) > mp.mpf(2) ** -34:
+            centre = np.nextafter(centre, np.float32(10))
+        c = mp.mpf(float(centre))
+        coefficients, error = fit(
+            lambda t: (mp.tanh(c + t) - mp.tanh(c)) / t if t else 1 - mp.tanh(c) ** 2,
+            lambda t: t / mp.tanh(c + t) if c + t else mp.mpf(1), low - c, high - c, list(range(5)), np.float32,
+        )  # fmt: skip
+        columns[(i + 12) % 16] = [float(centre), float(np.float32(float(mp.tanh(c)))), *coefficients]
+        worst = max(worst, error)
+    return list(zip(*columns)), worst
+
+
 ERF = {np.float32: {"split": 0.875, "top": 4.0, "centre": 2.0},
        np.float64: {"split": 1.0, "top": 6.0, "centre": 2.5}}
 
@@ -106,6 +128,16 @@ def main():
             print(f"{dtype.__name__} {name}: {len(coefficients)} coefficients, 2^{bits:.1f}", flush=True)
             lines += [f"/* {text}: 2^{bits:.1f} */", f"static const T {name}[{len(coefficients)}] = {{"]
             lines += [f"    T_C({c.hex()})," for c in coefficients]
+            lines.append("};")
+        if dtype == np.float32:
+            rows, worst = tanh_table()
+            bits = float(mp.log(worst, 2))
+            print(f"float32 tanh_table: 2^{bits:.1f}", flush=True)
+            lines += [f"/* tanh(x) on 16 intervals: centre c, coefficients in powers of x - c; relative error 2^{bits:.1f} */",
+                      f"static const T tanh_table[{len(rows)}][16] = {{"]
+            for row in rows:
+                texts = [f"T_C({float(x).hex()})," for x in row]
+                lines += ["    {", *("        " + " ".join(texts[i : i + 4]) for i in range(0, 16, 4)), "    },"]
             lines.append("};")
     lines += ["#endif", ""]
     OUTPUT.write_text("\n".join(lines))

@@ -10,7 +10,8 @@
  * each position; backward is one pass. A label that is ignore_index has loss and gradient 0; one out of range (callers check) gives NaN.
  *
  * Positions are cut into chunks of LOSS_ROWS (of one outer index, where inner > 1), whatever the shares. A chunk's logarithms are taken together,
- * its losses and label weights are summed over the virtual lanes, and the chunks' sums by loss_total. inner = 1: rows and columns as in softmax.h. */
+ * its losses and label weights are summed over the virtual lanes, and the chunks' sums by loss_total. inner = 1: rows and columns as in softmax.h;
+ * the chunk's narrow rows become columns of a block in scratch memory, where inner is LOSS_ROWS. */
 enum { LOSS_ROWS = 64 };
 
 typedef struct Chunk {
@@ -30,6 +31,16 @@ FNN_INLINE Chunk loss_chunk(size_t i, size_t outer, size_t inner)
     if (along - c.first < LOSS_ROWS) c.count = along - c.first;
     c.at = c.outer * inner + c.first; /* inner = 1: c.outer is 0 */
     return c;
+}
+
+/* A chunk's rows of n <= NARROW elements as columns, LOSS_ROWS apart, and back. */
+FNN_INLINE void chunk_columns(T *y, const T *x, size_t n, size_t count)
+{
+    for (size_t i = 0; i < count; i += W) columns_of_rows(y + i, LOSS_ROWS, x + i * n, n, count - i < W ? count - i : W);
+}
+FNN_INLINE void chunk_rows(T *y, const T *x, size_t n, size_t count)
+{
+    for (size_t i = 0; i < count; i += W) rows_of_columns(y + i * n, x + i, LOSS_ROWS, n, count - i < W ? count - i : W);
 }
 
 /* ---- target probabilities, vector by vector ---- */
@@ -89,26 +100,33 @@ FNN_INLINE void cross_entropy_chunk(const fnn_cross_entropy_args *a, Chunk c, T 
     const T *weight = (const T *)a->weight, *q = (const T *)a->target;
     const T *x = (const T *)a->input + c.outer * n * inner + c.first * (inner == 1 ? n : 1);
     const int64_t *labels = (const int64_t *)a->labels;
-    ptrdiff_t step = inner == 1 ? (ptrdiff_t)n : 1; /* from one position to the next */
     T keep = (T)(1 - a->smoothing), smooth = (T)(a->smoothing / (double)n);
     int dense = q || smooth != 0; /* whether p has more than the label's element */
     if (q) q += x - (const T *)a->input;
     if (labels) labels += c.at;
+    _Alignas(64) T x_block[NARROW * LOSS_ROWS], q_block[NARROW * LOSS_ROWS];
+    if (inner == 1 && n <= NARROW) {
+        chunk_columns(x_block, x, n, c.count);
+        if (q) chunk_columns(q_block, q, n, c.count);
+        x = x_block, q = q ? q_block : NULL, inner = LOSS_ROWS;
+    }
+    ptrdiff_t step = inner == 1 ? (ptrdiff_t)n : 1; /* from one position to the next */
 
     /* pass 1: top, sum and what the target's dense part adds */
-    for (size_t i = 0; i < c.count; i += inner == 1 ? 1 : W) {
+    size_t group = inner == 1 ? group_rows(n) : W;
+    for (size_t i = 0; i < c.count; i += group) {
+        size_t width = c.count - i < group ? c.count - i : group;
         const T *xi = x + (ptrdiff_t)i * step, *qi = q ? q + (ptrdiff_t)i * step : q;
         if (inner == 1) {
-            mass[i] = cross[i] = sums[i] = tops[i] = 0;
-            if (labels && labels[i] == a->ignore_index) continue;
-            V top = v_set(tops[i] = row_top(xi, n, v_zero()));
-            sums[i] = row_exp_sum(NULL, xi, n, v_zero(), top);
-            if (dense) row_cross(mass + i, cross + i, xi, qi, weight, n, top, v_set(keep), v_set(smooth));
+            rows_exp_sum(sums + i, tops + i, NULL, xi, n, width, 0, 0);
+            for (size_t r = 0; r < width; r++) {
+                mass[i + r] = cross[i + r] = 0;
+                if (dense) row_cross(mass + i + r, cross + i + r, xi + r * n, qi ? qi + r * n : qi, weight, n, v_set(tops[i + r]), v_set(keep), v_set(smooth));
+            }
         } else {
-            size_t width = c.count - i < W ? c.count - i : W;
-            V top = column_top(xi, n, inner, width, v_zero());
-            store_upto(tops + i, top, width), store_upto(mass + i, v_zero(), width), store_upto(cross + i, v_zero(), width);
-            store_upto(sums + i, column_exp_sum(NULL, xi, n, inner, width, v_zero(), top), width);
+            V top, sum = column_exp_sum(&top, NULL, xi, n, inner, width, 0, 0);
+            store_upto(tops + i, top, width), store_upto(sums + i, sum, width);
+            store_upto(mass + i, v_zero(), width), store_upto(cross + i, v_zero(), width);
             if (dense) column_cross(mass + i, cross + i, xi, qi, weight, n, inner, width, top, v_set(keep), v_set(smooth));
         }
     }
@@ -152,57 +170,69 @@ KERNEL(cross_entropy_forward, cross_entropy)
     if (parts == 1) add_chunks((T *)a->value, sums, sums + chunks, chunks, a->divisor);
 }
 
-/* dy of a position: given, or the loss' own over what its sum was divided by. */
-FNN_INLINE T position_dy(const fnn_cross_entropy_backward_args *a, size_t at)
+/* Every position's dy where none are given: the loss' own over what its sum was divided by. */
+FNN_INLINE T common_dy(const fnn_cross_entropy_backward_args *a)
 {
     T count = ((const T *)a->value)[1];
-    return a->dy ? ((const T *)a->dy)[at] : count != 0 ? (T)a->scale / count : 0;
+    return a->dy == NULL && count != 0 ? (T)a->scale / count : 0;
+}
+
+/* dx of a chunk from its x and q; all three are rows for inner = 1, else columns. dx may be x. */
+static void cross_entropy_gradient(const fnn_cross_entropy_backward_args *a, Chunk c, T *dx, const T *x, const T *q, size_t inner)
+{
+    size_t n = a->n, next = inner == 1 ? n : 1, length = inner == 1 ? n : n * inner, step = inner == 1 ? W : inner;
+    const T *tops = (const T *)a->top + c.at, *sums = (const T *)a->sum + c.at, *masses = (const T *)a->mass + c.at;
+    const T *weight = (const T *)a->weight, *dy = a->dy ? (const T *)a->dy + c.at : NULL;
+    const int64_t *labels = a->labels ? (const int64_t *)a->labels + c.at : NULL;
+    T common = common_dy(a), keep = (T)(1 - a->smoothing), smooth = (T)(a->smoothing / (double)n);
+    for (size_t k = 0; k < c.count; k += inner == 1 ? 1 : W) { /* one row, or W columns */
+        size_t width = c.count - k < W ? c.count - k : W, from = k * next;
+        V g, scale, top, zero = v_zero();
+        M dead = m_first(0); /* positions whose label is ignored or weighs nothing */
+        if (inner == 1) {
+            T d = dy ? dy[k] : common;
+            g = v_set(d), top = v_set(tops[k]), scale = v_set(d * masses[k] / sums[k]);
+            if (labels && masses[k] == 0) dead = m_first(W);
+        } else {
+            V mass = load_upto(masses + k, width);
+            g = dy ? load_upto(dy + k, width) : v_set(common), top = load_upto(tops + k, width);
+            scale = v_div(v_mul(g, mass), load_upto(sums + k, width));
+            if (labels) dead = v_eq(mass, zero);
+        }
+        for (size_t l = 0; l < length; l += step) {
+            size_t left = inner == 1 ? n - l : width;
+            V d = v_mul(scale, v_exp(v_sub(load_upto(x + from + l, left), top)));
+            if (q || smooth != 0) {
+                V w = inner == 1 ? weight_at(weight, l, left) : v_set(weight ? weight[l / inner] : 1);
+                d = v_fnma(g, class_target(q ? q + from + l : NULL, w, left, v_set(keep), v_set(smooth)), d);
+            }
+            store_upto(dx + from + l, v_select(dead, zero, d), left);
+        }
+    }
+    for (size_t k = 0; labels && k < c.count; k++) { /* the labels' share */
+        int64_t label = labels[k];
+        if (masses[k] != 0 && label >= 0 && (uint64_t)label < n)
+            dx[k * next + (size_t)label * inner] -= (dy ? dy[k] : common) * (keep * (weight ? weight[label] : 1));
+    }
 }
 
 KERNEL(cross_entropy_backward, cross_entropy_backward)
 {
     size_t i, end, n = a->n, inner = a->inner;
-    const T *tops = (const T *)a->top, *sums = (const T *)a->sum, *masses = (const T *)a->mass, *weight = (const T *)a->weight;
-    const int64_t *labels = (const int64_t *)a->labels;
-    T keep = (T)(1 - a->smoothing), smooth = (T)(a->smoothing / (double)n);
-    int dense = a->target || smooth != 0;
     fnn_share(loss_chunks(a->outer, inner), 1, part, parts, &i, &end);
     for (; i < end; i++) {
         Chunk c = loss_chunk(i, a->outer, inner);
-        size_t start = c.outer * n * inner + c.first * (inner == 1 ? n : 1), next = inner == 1 ? n : 1;
-        for (size_t k = 0; k < c.count; k += inner == 1 ? 1 : W) { /* one row, or W columns */
-            size_t at = c.at + k, width = c.count - k < W ? c.count - k : W, from = start + k * next;
-            size_t length = inner == 1 ? n : n * inner, step = inner == 1 ? W : inner;
-            const T *x = (const T *)a->input + from, *q = a->target ? (const T *)a->target + from : NULL;
-            T *dx = (T *)a->dinput + from;
-            V g, scale, top, zero = v_zero();
-            M dead = m_first(0); /* positions whose label is ignored or weighs nothing */
-            if (inner == 1) {
-                T dy = position_dy(a, at);
-                g = v_set(dy), top = v_set(tops[at]), scale = v_set(dy * masses[at] / sums[at]);
-                if (labels && masses[at] == 0) dead = m_first(W);
-            } else {
-                V mass = load_upto(masses + at, width);
-                T dy[W];
-                for (size_t l = 0; l < W; l++) dy[l] = l < width ? position_dy(a, at + l) : 0;
-                g = v_load(dy), top = load_upto(tops + at, width);
-                scale = v_div(v_mul(g, mass), load_upto(sums + at, width));
-                if (labels) dead = v_eq(mass, zero);
-            }
-            for (size_t l = 0; l < length; l += step) {
-                size_t left = inner == 1 ? n - l : width;
-                V d = v_mul(scale, v_exp(v_sub(load_upto(x + l, left), top)));
-                if (dense) {
-                    V w = inner == 1 ? weight_at(weight, l, left) : v_set(weight ? weight[l / inner] : 1);
-                    d = v_fnma(g, class_target(q ? q + l : q, w, left, v_set(keep), v_set(smooth)), d);
-                }
-                store_upto(dx + l, v_select(dead, zero, d), left);
-            }
-            for (size_t l = 0; labels && l < (inner == 1 ? 1 : width); l++) { /* the labels' share */
-                int64_t label = labels[at + l];
-                if (masses[at + l] != 0 && label >= 0 && (uint64_t)label < n)
-                    dx[l + (size_t)label * inner] -= position_dy(a, at + l) * (keep * (weight ? weight[label] : 1));
-            }
+        size_t at = c.outer * n * inner + c.first * (inner == 1 ? n : 1);
+        const T *x = (const T *)a->input + at, *q = a->target ? (const T *)a->target + at : NULL;
+        T *dx = (T *)a->dinput + at;
+        _Alignas(64) T x_block[NARROW * LOSS_ROWS], q_block[NARROW * LOSS_ROWS];
+        if (inner == 1 && n <= NARROW) {
+            chunk_columns(x_block, x, n, c.count);
+            if (q) chunk_columns(q_block, q, n, c.count);
+            cross_entropy_gradient(a, c, x_block, x_block, q ? q_block : NULL, LOSS_ROWS);
+            chunk_rows(dx, x_block, n, c.count);
+        } else {
+            cross_entropy_gradient(a, c, dx, x, q, inner);
         }
     }
 }
@@ -235,7 +265,8 @@ KERNEL(nll_loss_forward, cross_entropy)
 KERNEL(nll_loss_backward, cross_entropy_backward)
 {
     size_t i, end, n = a->n, inner = a->inner;
-    const T *weight = (const T *)a->weight;
+    const T *weight = (const T *)a->weight, *dy = (const T *)a->dy;
+    T common = common_dy(a);
     fnn_share(loss_chunks(a->outer, inner), 1, part, parts, &i, &end);
     for (; i < end; i++) {
         Chunk c = loss_chunk(i, a->outer, inner);
@@ -245,7 +276,7 @@ KERNEL(nll_loss_backward, cross_entropy_backward)
         for (size_t k = 0; k < c.count; k++, dx += inner == 1 ? n : 1) {
             int64_t label = ((const int64_t *)a->labels)[c.at + k];
             if (label == a->ignore_index || label < 0 || (uint64_t)label >= n) continue;
-            dx[(size_t)label * inner] = -(weight ? weight[label] : 1) * position_dy(a, c.at + k);
+            dx[(size_t)label * inner] = -(weight ? weight[label] : 1) * (dy ? dy[c.at + k] : common);
         }
     }
 }

@@ -20,7 +20,9 @@
  *             2^31 in magnitude), v_from_int (a value below 2^31 in magnitude; rounds)
  *   scaling   v_scale2 (x, n) = x 2^n for integral n, |n| <= 252 (float) or 2044 (double), rounded once when x 2^floor(n/2)
  *             is exact: always so for 2^-2 <= |x| < 2^2. Zeros, infinities and NaN in x stay
- *   across    v_sum and v_top (maximum by v_max): fold in halves, lane i with lane i + W/2, down to one scalar
+ *   across    v_sum and v_top (maximum by v_max): fold in halves, lane i with lane i + W/2, down to one scalar.
+ *             v_transpose (m): W vectors, lane j of vector i against lane i of vector j.
+ *             v_table16 (t, i), float only: t[i mod 16] for integers i
  */
 #ifndef FNN_VEC_H
 #define FNN_VEC_H

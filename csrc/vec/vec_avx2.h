@@ -127,6 +127,33 @@ FNN_INLINE V v_scale2(V x, V n)
 FNN_INLINE T v_sum(V v) { FOLD(add, v); }
 FNN_INLINE T v_top(V v) { FOLD(max, v); }
 
+#ifdef FNN_DTYPE_IS_F32
+/* blendv looks at the sign bit: bit 3 of the index, moved there. */
+FNN_INLINE V v_table16(const T *t, I i)
+{
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(v_load(t), i), _mm256_permutevar8x32_ps(v_load(t + 8), i), v_from_bits(i_shl(i, 28)));
+}
+#endif
+
+/* Blocks of W/2 within the halves, then the halves. */
+FNN_INLINE void v_transpose(V m[W])
+{
+    V q[W];
+#ifdef FNN_DTYPE_IS_F32
+    for (int i = 0; i < 8; i += 4) {
+        __m256d low = _mm256_castps_pd(_mm256_unpacklo_ps(m[i], m[i + 1])), high = _mm256_castps_pd(_mm256_unpackhi_ps(m[i], m[i + 1]));
+        __m256d next_low = _mm256_castps_pd(_mm256_unpacklo_ps(m[i + 2], m[i + 3]));
+        __m256d next_high = _mm256_castps_pd(_mm256_unpackhi_ps(m[i + 2], m[i + 3]));
+        q[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, next_low)), q[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, next_low));
+        q[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(high, next_high)), q[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(high, next_high));
+    }
+#else
+    for (int i = 0; i < 4; i += 2) q[i] = _mm256_unpacklo_pd(m[i], m[i + 1]), q[i + 1] = _mm256_unpackhi_pd(m[i], m[i + 1]);
+#endif
+    for (int i = 0; i < W / 2; i++)
+        m[i] = P(permute2f128)(q[i], q[i + W / 2], 0x20), m[i + W / 2] = P(permute2f128)(q[i], q[i + W / 2], 0x31);
+}
+
 #undef FOLD
 #undef P
 #undef Q

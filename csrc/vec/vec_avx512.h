@@ -48,11 +48,6 @@ FNN_INLINE V v_or(V a, V b) { return P(or)(a, b); }
 FNN_INLINE V v_xor(V a, V b) { return P(xor)(a, b); }
 FNN_INLINE V v_neg(V a) { return P(xor)(a, v_set(T_C(-0.0))); }
 FNN_INLINE V v_abs(V a) { return P(andnot)(v_set(T_C(-0.0)), a); }
-FNN_INLINE V v_copysign(V magnitude, V sign)
-{
-    V bit = v_set(T_C(-0.0));
-    return P(or)(P(andnot)(bit, magnitude), P(and)(bit, sign));
-}
 
 FNN_INLINE V v_round(V a) { return P(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 FNN_INLINE V v_floor(V a) { return P(roundscale)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
@@ -92,6 +87,12 @@ FNN_INLINE I v_to_int(V a) { return _mm512_cvtpd_epi64(a); }
 FNN_INLINE V v_from_int(I a) { return _mm512_cvtepi64_pd(a); }
 #endif
 
+/* The sign's bit where the first operand has one, the magnitude's elsewhere. */
+FNN_INLINE V v_copysign(V magnitude, V sign)
+{
+    return v_from_bits(Q(ternarylogic)(v_bits(v_set(T_C(-0.0))), v_bits(sign), v_bits(magnitude), 0xca));
+}
+
 FNN_INLINE V v_scale2(V x, V n) { return P(scalef)(x, n); }
 
 #ifdef FNN_DTYPE_IS_F32
@@ -108,6 +109,36 @@ FNN_INLINE V v_scale2(V x, V n) { return P(scalef)(x, n); }
 #endif
 FNN_INLINE T v_sum(V v) { FOLD(add, v); }
 FNN_INLINE T v_top(V v) { FOLD(max, v); }
+
+#ifdef FNN_DTYPE_IS_F32
+FNN_INLINE V v_table16(const T *t, I i) { return _mm512_permutexvar_ps(i, v_load(t)); }
+#endif
+
+/* 4 x 4 blocks within the quarters, then the quarters. */
+FNN_INLINE void v_transpose(V m[W])
+{
+    V q[W];
+#ifdef FNN_DTYPE_IS_F32
+    for (int i = 0; i < 16; i += 4) {
+        __m512d low = _mm512_castps_pd(_mm512_unpacklo_ps(m[i], m[i + 1])), high = _mm512_castps_pd(_mm512_unpackhi_ps(m[i], m[i + 1]));
+        __m512d next_low = _mm512_castps_pd(_mm512_unpacklo_ps(m[i + 2], m[i + 3]));
+        __m512d next_high = _mm512_castps_pd(_mm512_unpackhi_ps(m[i + 2], m[i + 3]));
+        q[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, next_low)), q[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, next_low));
+        q[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, next_high)), q[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high, next_high));
+    }
+#define QUARTERS _mm512_shuffle_f32x4
+#else
+    for (int i = 0; i < 8; i += 2) q[i] = _mm512_unpacklo_pd(m[i], m[i + 1]), q[i + 1] = _mm512_unpackhi_pd(m[i], m[i + 1]);
+#define QUARTERS _mm512_shuffle_f64x2
+#endif
+    for (int i = 0; i < W / 4; i++) {
+        V *a = q + i, low = QUARTERS(a[0], a[W / 4], 0x44), high = QUARTERS(a[0], a[W / 4], 0xee);
+        V next_low = QUARTERS(a[W / 2], a[3 * W / 4], 0x44), next_high = QUARTERS(a[W / 2], a[3 * W / 4], 0xee);
+        m[i] = QUARTERS(low, next_low, 0x88), m[i + W / 4] = QUARTERS(low, next_low, 0xdd);
+        m[i + W / 2] = QUARTERS(high, next_high, 0x88), m[i + 3 * W / 4] = QUARTERS(high, next_high, 0xdd);
+    }
+#undef QUARTERS
+}
 
 #undef FOLD
 #undef P

@@ -109,6 +109,17 @@ FNN_INLINE T v_top(V v)
     V q = v_max(v, vextq_f32(v, v, 2));
     return vgetq_lane_f32(v_max(q, vextq_f32(q, q, 1)), 0);
 }
+/* Bytes 4 i to 4 i + 3 of the table. */
+FNN_INLINE V v_table16(const T *t, I i)
+{
+    uint32x4_t bytes = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(vreinterpretq_u32_s32(i), vdupq_n_u32(15)), 0x04040404);
+    return vreinterpretq_f32_u8(vqtbl4q_u8(vld1q_u8_x4((const uint8_t *)t), vreinterpretq_u8_u32(bytes)));
+}
+FNN_INLINE void v_transpose(V m[W])
+{
+    V a = vzip1q_f32(m[0], m[2]), b = vzip2q_f32(m[0], m[2]), c = vzip1q_f32(m[1], m[3]), d = vzip2q_f32(m[1], m[3]);
+    m[0] = vzip1q_f32(a, c), m[1] = vzip2q_f32(a, c), m[2] = vzip1q_f32(b, d), m[3] = vzip2q_f32(b, d);
+}
 #else
 #define i_shl(a, count) vshlq_n_s64((a), (count))
 #define i_shr(a, count) vreinterpretq_s64_u64(vshrq_n_u64(vreinterpretq_u64_s64(a), (count)))
@@ -122,6 +133,11 @@ FNN_INLINE M m_first(size_t n)
 }
 FNN_INLINE T v_sum(V v) { return vgetq_lane_f64(v, 0) + vgetq_lane_f64(v, 1); }
 FNN_INLINE T v_top(V v) { return vgetq_lane_f64(v_max(v, vextq_f64(v, v, 1)), 0); }
+FNN_INLINE void v_transpose(V m[W])
+{
+    V a = vzip1q_f64(m[0], m[1]), b = vzip2q_f64(m[0], m[1]);
+    m[0] = a, m[1] = b;
+}
 #endif
 
 /* In two factors, 2^floor(n/2) and the rest: each is a normal number, and only the second product may round. */

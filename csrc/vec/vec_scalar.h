@@ -96,5 +96,9 @@ FNN_INLINE V v_scale2(V x, V n)
 
 FNN_INLINE T v_sum(V v) { return v; }
 FNN_INLINE T v_top(V v) { return v; }
+#ifdef FNN_DTYPE_IS_F32
+FNN_INLINE V v_table16(const T *t, I i) { return t[i & 15]; }
+#endif
+FNN_INLINE void v_transpose(V m[W]) { (void)m; }
 
 #undef F

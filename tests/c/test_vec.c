@@ -191,9 +191,35 @@ static uint64_t test_reductions(void)
     return checksum;
 }
 
+static void test_transpose(void)
+{
+    V m[W];
+    T lanes[W * W];
+    for (int i = 0; i < W * W; i++) lanes[i] = (T)i;
+    for (int i = 0; i < W; i++) m[i] = v_load(lanes + i * W);
+    v_transpose(m);
+    for (int i = 0; i < W; i++) {
+        v_store(lanes, m[i]);
+        for (int j = 0; j < W; j++) same("v_transpose", lanes[j], (T)(j * W + i), (T)i, (T)j, 0);
+    }
+}
+
+#ifdef FNN_DTYPE_IS_F32
+static void test_table(void)
+{
+    T table[16];
+    for (int i = 0; i < 16; i++) table[i] = (T)(i * i);
+    for (int i = 0; i < 40; i++) same("v_table16", first(v_table16(table, i_set(i))), (T)(i % 16 * (i % 16)), (T)i, 0, 0);
+}
+#else
+static void test_table(void) {}
+#endif
+
 int main(void)
 {
     test_words();
+    test_table();
+    test_transpose();
     test_partial();
     printf("reductions %016llx\n", (unsigned long long)test_reductions());
     if (failures) printf("%d failures\n", failures);
