@@ -4,10 +4,13 @@ What makes and arranges plans is in fastnn/captured; this is what every call goe
 """
 cimport numpy as cnp
 from cpython.dict cimport PyDict_Next
+from cpython.list cimport PyList_GET_ITEM
 from cpython.object cimport PyObject
 from cpython.pythread cimport NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock
 from fastnn.kernels cimport _core
 from fastnn.kernels._core cimport Plan, interrupted, kernels, run_steps
+from fastnn.kernels._parameter cimport Parameter
+from libc.stdlib cimport free, malloc
 from fastnn.kernels._fnn cimport FNN_CANCELLED, FNN_DONE, FNN_STOPPED, fnn_column, fnn_cycle, fnn_end, fnn_kernel, fnn_steps, int64_t, uint64_t
 
 import numpy as np
@@ -25,40 +28,61 @@ cdef enum:
 cdef class Watched:
     """Objects that must stay what they are: dicts, by the identity of their entries, and the arrays of parameters.
 
-    ignore: keys that may change.
+    ignore, also: keys that may change.
     """
-    cdef list dicts, parameters, contents, arrays
-    cdef object ignore, also
+    cdef list dicts, parameters
+    cdef list held            # what the pointers below point to
+    cdef PyObject **entries   # keys and values of all dicts, each followed by NULL; then data and gradient of each parameter
+    cdef PyObject *ignore
+    cdef PyObject *also
 
     def __init__(self, list dicts, list parameters, str ignore, str also=""):
-        self.dicts, self.parameters, self.ignore, self.also = dicts, parameters, ignore, also
-        self.contents = [[item for key in d if key is not ignore and key is not also for item in (key, d[key])] for d in dicts]
-        self.arrays = [(p.data, p._grad) for p in parameters]
-
-    cdef bint unchanged(self) except -1:
         cdef Py_ssize_t i
-        cdef tuple pair
-        for i in range(len(self.dicts)):
-            if not self.same_entries(<dict>self.dicts[i], <list>self.contents[i]):
-                return False
-        for i in range(len(self.parameters)):
-            p = self.parameters[i]
-            pair = <tuple>self.arrays[i]
-            if p.data is not pair[0] or p._grad is not pair[1]:
-                return False
-        return True
+        cdef dict d
+        self.dicts, self.parameters = dicts, parameters
+        self.held = [ignore, also]
+        self.ignore, self.also = <PyObject *>ignore, <PyObject *>also
+        for d in dicts:
+            for key, value in d.items():
+                if key is not ignore and key is not also:
+                    self.held += [key, value]
+            self.held.append(self)  # the end of a dict
+        for p in parameters:
+            self.held += [(<Parameter?>p).data, (<Parameter>p)._grad]
+        free(self.entries)
+        self.entries = <PyObject **>malloc(len(self.held) * sizeof(PyObject *))
+        if self.entries == NULL:
+            raise MemoryError("a list of what is watched could not be allocated")
+        for i in range(2, len(self.held)):
+            self.entries[i - 2] = NULL if self.held[i] is self else <PyObject *>self.held[i]
+        self.held = [item for item in self.held if item is not self]
 
-    cdef bint same_entries(self, dict d, list entries) except -1:
+    def __dealloc__(self):
+        free(self.entries)
+
+    cdef bint unchanged(self) noexcept:
+        cdef PyObject **entry = self.entries
         cdef PyObject *key
         cdef PyObject *value
-        cdef Py_ssize_t position = 0, i = 0, n = len(entries)
-        while PyDict_Next(d, &position, &key, &value):
-            if key == <PyObject *>self.ignore or key == <PyObject *>self.also:
-                continue
-            if i >= n or key != <PyObject *>entries[i] or value != <PyObject *>entries[i + 1]:
+        cdef Py_ssize_t i, position
+        cdef Parameter p
+        for i in range(len(self.dicts)):
+            position = 0
+            while PyDict_Next(<object>PyList_GET_ITEM(self.dicts, i), &position, &key, &value):
+                if key == self.ignore or key == self.also:
+                    continue
+                if entry[0] != key or entry[1] != value:
+                    return False
+                entry += 2
+            if entry[0] != NULL:
                 return False
-            i += 2
-        return i == n
+            entry += 1
+        for i in range(len(self.parameters)):
+            p = <Parameter>PyList_GET_ITEM(self.parameters, i)
+            if <PyObject *>p.data != entry[0] or <PyObject *>p._grad != entry[1]:
+                return False
+            entry += 2
+        return True
 
 
 cdef class Ready:
@@ -242,6 +266,7 @@ cdef class Captured:
         if self.groups:
             _core.writes += 1
         self.turn = (self.turn + steps) % len(self.cycle)
+        cdef Parameter p
         for p in self.active:
             p.stale = False
         return 0

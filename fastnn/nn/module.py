@@ -10,66 +10,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastnn.kernels._core import note_write
+from fastnn.kernels._parameter import Parameter as Parameter
 
 Array = NDArray[Any]
-
-
-class Parameter:
-    """A trainable array and its gradient.
-
-    `data` keeps its identity from step to step. `grad`, of the same shape, dtype and memory order, is allocated when first asked for.
-    `stale` says that the next backward overwrites the gradient instead of adding to it; zero_grad sets it.
-    """
-
-    __slots__ = ("data", "_grad", "stale")
-
-    def __init__(self, data: Array) -> None:
-        self.data = data
-        self._grad: Array | None = None
-        self.stale = True
-
-    @property
-    def grad(self) -> Array:
-        if self._grad is None:
-            self._grad = np.zeros_like(self.data)
-        elif self.stale:
-            self._grad[...] = 0
-            self.stale = False
-        return self._grad
-
-    def grad_target(self) -> tuple[Array, bool]:
-        """For backward: the gradient's array, and whether to add to it; what it held is overwritten otherwise."""
-        if self._grad is None:
-            self._grad = np.zeros_like(self.data)
-        accumulate = not self.stale
-        self.stale = False
-        return self._grad, accumulate
-
-    def add_grad(self, gradient: Array) -> None:
-        """Add to the gradient, or set it where it is stale."""
-        grad, accumulate = self.grad_target()
-        if accumulate:
-            grad += gradient
-        else:
-            grad[...] = gradient
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.data.dtype
-
-    @property
-    def size(self) -> int:
-        return self.data.size
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        return np.array(self.data, dtype=dtype) if copy or dtype is not None else self.data
-
-    def __repr__(self) -> str:
-        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
 
 def grad_targets(weight: Parameter, bias: Parameter | None) -> tuple[Array, Array | None, bool]:
