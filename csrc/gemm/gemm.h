@@ -109,7 +109,7 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
             t->a_step = across ? g->a_col : g->a_row;
         }
         if (g->through_buffer) {
-            gemm_buffered_tile(g, kernels[4 * rows], *t, i + r, j, rows, cols, last);
+            gemm_buffered_tile(g, kernels[TILE_SLOTS * rows], *t, i + r, j, rows, cols, last);
             continue;
         }
         t->c = g->c + (ptrdiff_t)(i + r) * g->c_row + (ptrdiff_t)j;
@@ -117,7 +117,7 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
             t->next = (ptrdiff_t)rows * g->c_row;
         if (t->bias_kind)
             t->bias = g->bias + (ptrdiff_t)(i + r) * g->bias_row + (ptrdiff_t)j * g->bias_col;
-        kernels[4 * rows](t);
+        kernels[TILE_SLOTS * rows](t);
     }
 }
 
@@ -188,9 +188,7 @@ static int gemm_product(const gemm_task *g)
                     if (g->rows_first)
                         rows = low + (s < high);
                     for (size_t jr = 0, cols; jr < nb; jr += cols) {
-                        size_t left = fnn_gemm_ceil(nb - jr, TILE_LANES), some = vecs;
-                        while (some > left)
-                            some /= 2;
+                        const size_t some = tile_panel(fnn_gemm_ceil(nb - jr, TILE_LANES), vecs);
                         cols = nb - jr < some * TILE_LANES ? nb - jr : some * TILE_LANES;
                         if (!g->rows_first && fnn_interrupted())
                             return 1;
