@@ -167,23 +167,22 @@ TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, co
     static void TILE_NAME(rows, vecs, across)(const tile_args *t) { tile_run(t, rows, vecs, 1, TILE_ALWAYS_MASKED); }
 TILE_LIST(TILE_DEFINE)
 
-/* tile_kernels[masked][across][rows][slot of 1, 2, 3, 4 or 8 vecs] */
-enum { TILE_SLOTS = 5 };
-#define TILE_SLOT(vecs) (vecs <= 4 ? vecs - 1 : 4)
-#define TILE_DOWN(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, down),
-#define TILE_ACROSS(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, across),
+/* tile_kernels[masked][across][rows][vecs] */
+enum { TILE_VECS = 9 };
+#define TILE_DOWN(rows, vecs) [rows][vecs] = TILE_NAME(rows, vecs, down),
+#define TILE_ACROSS(rows, vecs) [rows][vecs] = TILE_NAME(rows, vecs, across),
 
 #if TILE_ALWAYS_MASKED
-static const tile_kernel tile_kernels[1][2][TILE_ROWS + 1][TILE_SLOTS] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}}};
+static const tile_kernel tile_kernels[1][2][TILE_ROWS + 1][TILE_VECS] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}}};
 #define TILE_MASKED_INDEX(last) 0
 #else
 #define TILE_DEFINE_MASKED(rows, vecs)                                                                                        \
     static void TILE_NAME(rows, vecs, down_masked)(const tile_args *t) { tile_run(t, rows, vecs, 0, 1); }                     \
     static void TILE_NAME(rows, vecs, across_masked)(const tile_args *t) { tile_run(t, rows, vecs, 1, 1); }
 TILE_LIST(TILE_DEFINE_MASKED)
-#define TILE_DOWN_MASKED(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, down_masked),
-#define TILE_ACROSS_MASKED(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, across_masked),
-static const tile_kernel tile_kernels[2][2][TILE_ROWS + 1][TILE_SLOTS] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}},
+#define TILE_DOWN_MASKED(rows, vecs) [rows][vecs] = TILE_NAME(rows, vecs, down_masked),
+#define TILE_ACROSS_MASKED(rows, vecs) [rows][vecs] = TILE_NAME(rows, vecs, across_masked),
+static const tile_kernel tile_kernels[2][2][TILE_ROWS + 1][TILE_VECS] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}},
                                                                  {{TILE_LIST(TILE_DOWN_MASKED)}, {TILE_LIST(TILE_ACROSS_MASKED)}}};
 #define TILE_MASKED_INDEX(last) ((last) != TILE_LANES)
 #endif
@@ -191,16 +190,8 @@ static const tile_kernel tile_kernels[2][2][TILE_ROWS + 1][TILE_SLOTS] = {{{TILE
 /* The most vectors a tile of `rows` rows may have. */
 static inline size_t tile_vecs(size_t rows)
 {
-    size_t slot = TILE_SLOTS - 1;
-    while (!tile_kernels[0][0][rows][slot])
-        --slot;
-    return slot < 4 ? slot + 1 : 8;
-}
-
-/* How many vectors of `left` the next panel takes so that all panels are about as wide, at most `most`. */
-static inline size_t tile_panel(size_t left, size_t most)
-{
-    const uint32_t panels = ((uint32_t)left + (uint32_t)most - 1) / (uint32_t)most;
-    const size_t some = ((uint32_t)left + panels - 1) / panels;
-    return some > 4 && some < 8 ? 4 : some;
+    size_t vecs = TILE_VECS - 1;
+    while (!tile_kernels[0][0][rows][vecs])
+        --vecs;
+    return vecs;
 }
