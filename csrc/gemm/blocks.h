@@ -15,10 +15,12 @@
 #define FNN_GEMM_INLINE static inline
 #endif
 
+enum { FNN_GEMM_WIDEST = 8 };  /* vectors in the widest tile, one of few rows */
+
 typedef struct fnn_gemm_blocks {
     size_t lanes;   /* numbers in a vector */
     size_t rows;    /* rows of the largest tile */
-    size_t cols;    /* columns of the widest tile */
+    size_t cols;    /* columns of the largest tile */
     size_t mc;      /* rows of a packed block of A */
     size_t kc;      /* steps of k in a block */
     size_t nc;      /* columns of a packed block of B: kc x nc stays in L2 */
@@ -26,9 +28,9 @@ typedef struct fnn_gemm_blocks {
 
 static const fnn_gemm_blocks fnn_gemm_block_sizes[FNN_ISAS][FNN_DTYPES] = {
     [FNN_SCALAR] = {{1, 4, 4, 64, 256, 1024}, {1, 4, 4, 64, 256, 1024}},
-    [FNN_AVX2] = {{8, 6, 64, 1008, 256, 320}, {4, 6, 32, 1008, 256, 160}},
-    [FNN_AVX512] = {{16, 14, 128, 2016, 256, 512}, {8, 14, 64, 2016, 256, 256}},
-    [FNN_NEON] = {{4, 6, 32, 120, 256, 2048}, {2, 6, 16, 120, 256, 1024}},
+    [FNN_AVX2] = {{8, 6, 16, 1008, 256, 320}, {4, 6, 8, 1008, 256, 160}},
+    [FNN_AVX512] = {{16, 9, 48, 2016, 256, 480}, {8, 9, 24, 2016, 256, 240}},
+    [FNN_NEON] = {{4, 6, 16, 120, 256, 2048}, {2, 6, 8, 120, 256, 1024}},
 };
 
 typedef struct fnn_gemm_plan {
@@ -135,7 +137,7 @@ FNN_GEMM_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const f
     p.kc = a->k ? fnn_gemm_even(a->k, s->kc, 8) : 1;
     p.nc = fnn_gemm_even(n, s->nc, s->cols);
     p.a_size = p.pack_a ? p.mc * p.kc + s->lanes : 0;
-    p.b_size = p.pack_b ? (p.rows_first ? fnn_gemm_ceil(p.nc, s->cols) * s->cols : s->cols) * p.kc : 0;
+    p.b_size = p.pack_b ? (p.rows_first ? fnn_gemm_ceil(p.nc, s->lanes) : FNN_GEMM_WIDEST) * s->lanes * p.kc : 0;
     p.a_size = fnn_gemm_ceil(p.a_size, 16) * 16;
     p.b_size = fnn_gemm_ceil(p.b_size, 16) * 16;
     return p;

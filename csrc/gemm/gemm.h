@@ -40,6 +40,20 @@ typedef struct gemm_task {
     double p, q;
 } gemm_task;
 
+/* n rows or vectors in `parts` pieces of at most `most`, as even as possible: the first `high` have low + 1, the others low. */
+typedef struct gemm_cut {
+    size_t parts, low, high;
+} gemm_cut;
+
+/* Inlined, and with few divisions: this runs for every tile. */
+FNN_GEMM_INLINE gemm_cut gemm_cut_evenly(size_t n, size_t most)
+{
+    if (n <= most)
+        return (gemm_cut){1, n, 0};
+    const uint32_t parts = ((uint32_t)n + (uint32_t)most - 1) / (uint32_t)most;
+    return (gemm_cut){parts, (uint32_t)n / parts, (uint32_t)n % parts};
+}
+
 /* The tile at row i and column j of C by way of a buffer: for columns that are not contiguous, and for unusual strides of bias. */
 static void gemm_buffered_tile(const gemm_task *g, tile_kernel kernel, tile_args t, size_t i, size_t j, size_t rows, size_t cols,
                                int last)
@@ -73,11 +87,24 @@ static void gemm_buffered_tile(const gemm_task *g, tile_kernel kernel, tile_args
 
 static void gemm_pack_a(const gemm_task *g, const tile_real *a, size_t mb, size_t kb)
 {
-    const uint32_t tiles = (uint32_t)fnn_gemm_ceil(mb, TILE_ROWS), low = (uint32_t)mb / tiles, high = (uint32_t)mb % tiles;
-    for (size_t s = 0, i = 0, rows; s < tiles; ++s, i += rows) {
-        rows = low + (s < high);
+    const gemm_cut tiles = gemm_cut_evenly(mb, TILE_ROWS);
+    for (size_t s = 0, i = 0, rows; s < tiles.parts; ++s, i += rows) {
+        rows = tiles.low + (s < tiles.high);
         pack_a(g->packed_a + i * kb, a + (ptrdiff_t)i * g->a_row, g->a_row, g->a_col, rows, kb, g->alpha_a);
     }
+}
+
+/* A block of B, kb x nb, in `panels` as gemm_product runs through them. Rows that are contiguous in memory are read along several panels, a
+ * few at a time: down one panel every step would be in another page. */
+static void gemm_pack_b(const gemm_task *g, const tile_real *b, size_t nb, size_t kb, gemm_cut panels)
+{
+    const size_t step = g->b_col == 1 ? 8 : kb;
+    for (size_t p = 0; p < kb; p += step)
+        for (size_t s = 0, j = 0, width; s < panels.parts; ++s, j += width) {
+            width = (panels.low + (s < panels.high)) * TILE_LANES;
+            pack_b(g->packed_b + j * kb + p * width, width, b + (ptrdiff_t)p * g->b_row + (ptrdiff_t)j * g->b_col, g->b_row, g->b_col,
+                   nb - j < width ? nb - j : width, kb - p < step ? kb - p : step, g->alpha_b);
+        }
 }
 
 /* The activation of finished rows of C: in one span where nothing lies between them. */
@@ -97,10 +124,10 @@ static void gemm_activate(const gemm_task *g, size_t i, size_t rows, size_t j, s
 static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int across, size_t i, size_t mb, size_t j, size_t cols,
                        size_t some, int last)
 {
-    const uint32_t tiles = (uint32_t)fnn_gemm_ceil(mb, TILE_ROWS), low = (uint32_t)mb / tiles, high = (uint32_t)mb % tiles;
-    const tile_kernel *kernels = &tile_kernels[TILE_MASKED_INDEX(t->last)][across][0][TILE_SLOT(some)];
-    for (size_t s = 0, r = 0, rows; s < tiles; ++s, r += rows) {
-        rows = low + (s < high);
+    const gemm_cut tiles = gemm_cut_evenly(mb, TILE_ROWS);
+    const tile_kernel *kernels = &tile_kernels[TILE_MASKED_INDEX(t->last)][across][0][some];
+    for (size_t s = 0, r = 0, rows; s < tiles.parts; ++s, r += rows) {
+        rows = tiles.low + (s < tiles.high);
         if (g->pack_a) {
             t->a = a + r * t->k;
             t->a_step = (ptrdiff_t)rows;
@@ -109,7 +136,7 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
             t->a_step = across ? g->a_col : g->a_row;
         }
         if (g->through_buffer) {
-            gemm_buffered_tile(g, kernels[4 * rows], *t, i + r, j, rows, cols, last);
+            gemm_buffered_tile(g, kernels[TILE_VECS * rows], *t, i + r, j, rows, cols, last);
             continue;
         }
         t->c = g->c + (ptrdiff_t)(i + r) * g->c_row + (ptrdiff_t)j;
@@ -117,7 +144,7 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
             t->next = (ptrdiff_t)rows * g->c_row;
         if (t->bias_kind)
             t->bias = g->bias + (ptrdiff_t)(i + r) * g->bias_row + (ptrdiff_t)j * g->bias_col;
-        kernels[4 * rows](t);
+        kernels[TILE_VECS * rows](t);
     }
 }
 
@@ -151,9 +178,8 @@ static size_t gemm_dots(const gemm_task *g)
 static int gemm_product(const gemm_task *g)
 {
     const size_t m0 = g->m < g->mc ? g->m : g->mc;
-    const uint32_t most_tiles = (uint32_t)fnn_gemm_ceil(m0, TILE_ROWS);
-    const size_t most = ((uint32_t)m0 + most_tiles - 1) / most_tiles;       /* rows of the largest tile */
-    const size_t vecs = tile_vecs(most);
+    const gemm_cut largest = gemm_cut_evenly(m0, TILE_ROWS);
+    const size_t vecs = tile_vecs(largest.low + (largest.high > 0));
     const int across = g->pack_a || !(g->a_col == 1 || g->k <= 1);
     tile_args t = {0};
     t.beta = g->beta;
@@ -180,26 +206,28 @@ static int gemm_product(const gemm_task *g)
                 gemm_pack_a(g, a, mb, kb);
                 a = g->packed_a;
             }
-            const size_t tiles = fnn_gemm_ceil(mb, TILE_ROWS), low = mb / tiles, high = mb % tiles;
+            const gemm_cut tiles = gemm_cut_evenly(mb, TILE_ROWS);
             for (jc = first; jc < g->n; jc += g->nc) {
                 const size_t nb = g->n - jc < g->nc ? g->n - jc : g->nc;
+                const tile_real *b = g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)jc * g->b_col;
+                const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(nb, TILE_LANES), vecs);
                 size_t rows = mb;
+                if (g->pack_b && g->rows_first)
+                    gemm_pack_b(g, b, nb, kb, panels);
                 for (size_t ir = 0, s = 0; ir < mb; ir += rows, ++s) {
                     if (g->rows_first)
-                        rows = low + (s < high);
-                    for (size_t jr = 0, cols; jr < nb; jr += cols) {
-                        size_t left = fnn_gemm_ceil(nb - jr, TILE_LANES), some = vecs;
-                        while (some > left)
-                            some /= 2;
+                        rows = tiles.low + (s < tiles.high);
+                    for (size_t jr = 0, q = 0, cols; jr < nb; jr += cols, ++q) {
+                        const size_t some = panels.low + (q < panels.high);
                         cols = nb - jr < some * TILE_LANES ? nb - jr : some * TILE_LANES;
                         if (!g->rows_first && fnn_interrupted())
                             return 1;
                         t.last = cols - (some - 1) * TILE_LANES;
-                        t.b = g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)(jc + jr) * g->b_col;
+                        t.b = b + (ptrdiff_t)jr * g->b_col;
                         t.b_step = g->b_row;
                         if (g->pack_b) {
                             tile_real *panel = g->packed_b + (g->rows_first ? jr * kb : 0);
-                            if (ir == 0)
+                            if (!g->rows_first)
                                 pack_b(panel, some * TILE_LANES, t.b, g->b_row, g->b_col, cols, kb, g->alpha_b);
                             t.b = panel;
                             t.b_step = (ptrdiff_t)(some * TILE_LANES);

@@ -167,22 +167,22 @@ TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, co
     static void TILE_NAME(rows, vecs, across)(const tile_args *t) { tile_run(t, rows, vecs, 1, TILE_ALWAYS_MASKED); }
 TILE_LIST(TILE_DEFINE)
 
-/* tile_kernels[masked][across][rows][log2(vecs)] */
-#define TILE_SLOT(vecs) (vecs == 1 ? 0 : vecs == 2 ? 1 : vecs == 4 ? 2 : 3)
-#define TILE_DOWN(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, down),
-#define TILE_ACROSS(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, across),
+/* tile_kernels[masked][across][rows][vecs] */
+enum { TILE_VECS = 9 };
+#define TILE_DOWN(rows, vecs) [rows][vecs] = TILE_NAME(rows, vecs, down),
+#define TILE_ACROSS(rows, vecs) [rows][vecs] = TILE_NAME(rows, vecs, across),
 
 #if TILE_ALWAYS_MASKED
-static const tile_kernel tile_kernels[1][2][TILE_ROWS + 1][4] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}}};
+static const tile_kernel tile_kernels[1][2][TILE_ROWS + 1][TILE_VECS] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}}};
 #define TILE_MASKED_INDEX(last) 0
 #else
 #define TILE_DEFINE_MASKED(rows, vecs)                                                                                        \
     static void TILE_NAME(rows, vecs, down_masked)(const tile_args *t) { tile_run(t, rows, vecs, 0, 1); }                     \
     static void TILE_NAME(rows, vecs, across_masked)(const tile_args *t) { tile_run(t, rows, vecs, 1, 1); }
 TILE_LIST(TILE_DEFINE_MASKED)
-#define TILE_DOWN_MASKED(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, down_masked),
-#define TILE_ACROSS_MASKED(rows, vecs) [rows][TILE_SLOT(vecs)] = TILE_NAME(rows, vecs, across_masked),
-static const tile_kernel tile_kernels[2][2][TILE_ROWS + 1][4] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}},
+#define TILE_DOWN_MASKED(rows, vecs) [rows][vecs] = TILE_NAME(rows, vecs, down_masked),
+#define TILE_ACROSS_MASKED(rows, vecs) [rows][vecs] = TILE_NAME(rows, vecs, across_masked),
+static const tile_kernel tile_kernels[2][2][TILE_ROWS + 1][TILE_VECS] = {{{TILE_LIST(TILE_DOWN)}, {TILE_LIST(TILE_ACROSS)}},
                                                                  {{TILE_LIST(TILE_DOWN_MASKED)}, {TILE_LIST(TILE_ACROSS_MASKED)}}};
 #define TILE_MASKED_INDEX(last) ((last) != TILE_LANES)
 #endif
@@ -190,8 +190,8 @@ static const tile_kernel tile_kernels[2][2][TILE_ROWS + 1][4] = {{{TILE_LIST(TIL
 /* The most vectors a tile of `rows` rows may have. */
 static inline size_t tile_vecs(size_t rows)
 {
-    size_t slot = 3;
-    while (!tile_kernels[0][0][rows][slot])
-        --slot;
-    return (size_t)1 << slot;
+    size_t vecs = TILE_VECS - 1;
+    while (!tile_kernels[0][0][rows][vecs])
+        --vecs;
+    return vecs;
 }

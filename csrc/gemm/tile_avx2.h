@@ -9,8 +9,8 @@
 #define TILE_SUMS 12
 #define TILE_ALWAYS_MASKED 0
 #define TILE_LIST(X)                                                                                                          \
-    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(1, 4) X(2, 4) X(3, 4)    \
-    X(1, 8)
+    X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(1, 3) X(2, 3) X(3, 3)    \
+    X(4, 3) X(1, 4) X(2, 4) X(3, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8)
 
 #define tile_prefetch(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
 
