@@ -1,5 +1,6 @@
 """Captured steps give the bits of the eager code, for every layer, loss and optimizer, whatever changes between two calls."""
 
+import os
 import threading
 import time
 
@@ -567,6 +568,40 @@ def test_a_captured_step_is_not_reentrant():
             thread.join()
     assert "one thread at a time" in refused[0]
     step(x, x)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_during_a_step_leaves_the_child_a_step_that_runs():
+    from helpers import run_python
+
+    assert run_python(FORKED).split() == ["0"] * 10
+
+
+FORKED = """
+import os, threading
+import numpy as np
+import fastnn
+from fastnn import nn, optim
+
+model = nn.Sequential(nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512))
+step = fastnn.capture(model, nn.MSELoss(), optim.SGD(model.parameters()))
+x = np.zeros((512, 512), np.float32)
+step(x, x)
+going = True
+def run():
+    while going:
+        step(x, x)
+thread = threading.Thread(target=run)
+thread.start()
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        step(x, x), step(x[:3], x[:3])
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+going = False
+thread.join()
+"""
 
 
 def test_several_captured_steps_run_at_once(rng):

@@ -109,6 +109,7 @@ class CapturedStep(Captured):
         modules = named(self.model, self.loss)
         parameters = [p for module in modules.values() for p in vars(module).get("_parameters", {}).values() if p is not None]
         if self.turn == 0:
+            self.optimizer.zero_grad()
             for parameter in parameters:
                 parameter.stale = True
         before = _State(modules)

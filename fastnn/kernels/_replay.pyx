@@ -13,6 +13,8 @@ from fastnn.kernels._parameter cimport Parameter
 from libc.stdlib cimport free, malloc
 from fastnn.kernels._fnn cimport FNN_CANCELLED, FNN_DONE, FNN_STOPPED, fnn_column, fnn_cycle, fnn_end, fnn_kernel, fnn_steps, int64_t, uint64_t
 
+import os
+
 import numpy as np
 
 cnp.import_array()
@@ -144,6 +146,18 @@ cdef inline bint fits(object given, cnp.ndarray like) except -1:
             and cnp.PyArray_SAMESHAPE(<cnp.ndarray>given, like) and PyArray_ISCARRAY_RO(<cnp.ndarray>given))
 
 
+cdef size_t forks = 0  # between the first process and this one
+
+
+def _forked():
+    global forks
+    forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 cdef class Captured:
     """What captured steps and captured predictions have in common. Subclasses write `prepare` and, where there is something to do before or after a
     replay, `refresh` and the attributes below.
@@ -157,8 +171,10 @@ cdef class Captured:
     cdef public object watched, optimizer
     cdef public int64_t writes
     cdef PyThread_type_lock lock
+    cdef size_t forks
 
     def __cinit__(self, *_, **__):
+        self.forks = forks
         self.cycle, self.groups, self.active, self.turn, self.done, self.writes = [None], [], [], 0, 0, -1
         self.lock = PyThread_allocate_lock()
         if self.lock == NULL:
@@ -184,6 +200,12 @@ cdef class Captured:
         raise NotImplementedError
 
     cdef int enter(self) except -1:
+        if self.forks != forks:  # the thread that held the lock, if one did, is not in this process
+            PyThread_free_lock(self.lock)
+            self.lock = PyThread_allocate_lock()
+            if self.lock == NULL:
+                raise MemoryError("a lock could not be allocated")
+            self.forks = forks
         if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
             raise RuntimeError(f"this {type(self).__name__} is running already: it is for one thread at a time; capture one for each thread")
         return 0
