@@ -12,6 +12,7 @@ from fastnn.captured.assemble import assemble
 from fastnn.captured.calls import Label
 from fastnn.captured.errors import CaptureError
 from fastnn.captured.explain import profile
+from fastnn.captured.interrupts import Shield
 from fastnn.captured.memory import Region
 from fastnn.captured.recording import Recording, arrays_in
 from fastnn.kernels._replay import Captured, Ready, Watched
@@ -112,41 +113,44 @@ class CapturedStep(Captured):
             self.optimizer.zero_grad()
             for parameter in parameters:
                 parameter.stale = True
-        before = _State(modules)
-        recording = Recording(modules, own)
-        try:
-            with recording:
-                output = self.model.forward(*own[:-1])
-                value = self.loss.forward(output, own[-1])
-                if np.ndim(value):
-                    raise TypeError(f'loss must give one number, got an array of shape {np.shape(value)}; use reduction="mean" or "sum"')
-                self.model.backward(self.loss.backward(*(() if self.accumulate == 1 else (1 / self.accumulate,))))
-                recording.finish()
-                computed = len(recording.calls)
-                cell = self._checked(recording, value, output)
-                with recording.labelled(Label("", "clip_grad", "update")):
-                    if self.turn == self.accumulate - 1:
-                        self._clip(parameters)
-                clipped = len(recording.record.calls)
-                with recording.labelled(Label("", type(self.optimizer).__name__, "update")):
-                    if self.turn == self.accumulate - 1:
-                        self.optimizer.step()
-                recording.finish()
-        except BaseException:
-            before.restore()
-            raise
-        finally:
-            for module in modules.values():
-                module._saved = None
-        if cell is None:
-            self._eager_output = output
-        else:
-            changed = self._changed(recording, computed, parameters)
-            commit = recording.calls[clipped] if clipped < len(recording.calls) else None
-            ready = assemble(recording, commit, value=cell, output=output, preserve=changed)
-            ready.value[...], ready.output[...] = cell, output
-            self._keep(ready, modules, parameters)
-        self.turn = (self.turn + 1) % self.accumulate
+        last = self.turn == self.accumulate - 1
+        before, recording = _State(modules), Recording(modules, own)
+        with Shield() as shield:
+            try:
+                with recording:
+                    output = self.model.forward(*own[:-1])
+                    value = self.loss.forward(output, own[-1])
+                    if np.ndim(value):
+                        raise TypeError(f'loss must give one number, got an array of shape {np.shape(value)}; use reduction="mean" or "sum"')
+                    self.model.backward(self.loss.backward(*(() if self.accumulate == 1 else (1 / self.accumulate,))))
+                    recording.finish()
+                    computed = len(recording.calls)
+                    cell = self._checked(recording, value, output)
+                    if last:
+                        with recording.labelled(Label("", "clip_grad", "update")):
+                            self._clip(parameters)
+                    clipped = len(recording.record.calls)
+                    shield.begin()
+                    if last:
+                        with recording.labelled(Label("", type(self.optimizer).__name__, "update")):
+                            self.optimizer.step()
+                    recording.finish()
+            except BaseException:
+                before.restore()
+                shield.end()
+                raise
+            finally:
+                for module in modules.values():
+                    module._saved = None
+            if cell is None:
+                self._eager_output = output
+            else:
+                commit = recording.calls[clipped] if clipped < len(recording.calls) else None
+                ready = assemble(recording, commit, value=cell, output=output, preserve=self._changed(recording, computed, parameters))
+                ready.value[...], ready.output[...] = cell, output
+                self._keep(ready, modules, parameters)
+            self.turn = (self.turn + 1) % self.accumulate
+            shield.end()
         return float(value)
 
     def _checked(self, recording: Recording, value: Any, output: Any) -> Array | None:

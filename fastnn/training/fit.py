@@ -16,7 +16,7 @@ from fastnn.random import Rng
 from fastnn.training.batches import Data, as_batches, parts, positive
 from fastnn.training.callbacks import Callback, FitState, LearningRateSchedule
 from fastnn.training.history import History, Unfinished
-from fastnn.training.interrupts import Shield
+from fastnn.captured.interrupts import Shield
 from fastnn.training.mean import Mean
 from fastnn.training.metrics import Metrics
 from fastnn.training.report import Report

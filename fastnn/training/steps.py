@@ -13,7 +13,7 @@ from fastnn.data import DataLoader
 from fastnn.nn.utils import clip_grad_norm_
 from fastnn.training.batches import parts
 from fastnn.training.callbacks import Callback, FitState
-from fastnn.training.interrupts import Shield
+from fastnn.captured.interrupts import Shield
 from fastnn.training.mean import Mean
 from fastnn.training.state import Snapshot
 
