@@ -39,6 +39,7 @@ typedef float tile_real;
 typedef double tile_real;
 #endif
 
+enum { TILE_CACHE_LINE = 64 / sizeof(tile_real) };
 enum { TILE_START_ZERO, TILE_START_C, TILE_START_SCALED };
 enum { TILE_BIAS_NONE, TILE_BIAS_VECTOR, TILE_BIAS_COLUMN };
 
@@ -58,18 +59,19 @@ typedef struct tile_args {
 
 typedef void (*tile_kernel)(const tile_args *t);
 
-/* One step of k: B's vectors from b; A's numbers from a0, or in the rows' direction from a0, a4, a8, a12, each the first of four rows. */
+/* One step of k: B's vectors from bq; A's numbers from a0, q steps of `rows` numbers further, or in the rows' direction from a0, a4, a8,
+ * a12, each the first of four rows. */
 #define TILE_READ(p, v) (masked && (v) == vecs - 1 ? tile_load_mask((p) + (v) * TILE_LANES, mask) : tile_load((p) + (v) * TILE_LANES))
 #define TILE_A(r, q)                                                                                                          \
-    (across ? a0[r] : ((r) < 4 ? a0 : (r) < 8 ? a4 : (r) < 12 ? a8 : a12)[(q) + ((r) % 4 == 3 ? step3 : (r) % 4 * step)])
-#define TILE_STEP(q)                                                                                                          \
+    (across ? a0[(q) * rows + (r)] : ((r) < 4 ? a0 : (r) < 8 ? a4 : (r) < 12 ? a8 : a12)[(q) + ((r) % 4 == 3 ? step3 : (r) % 4 * step)])
+#define TILE_STEP(q, bq)                                                                                                      \
     do {                                                                                                                      \
         tile_vec x[8];                                                                                                        \
         TILE_UNROLL for (int v = 0; v < vecs; ++v) {                                                                          \
-            x[v] = TILE_READ(b, v);                                                                                           \
-            tile_prefetch(b + ahead + v * TILE_LANES);                                                                        \
+            x[v] = TILE_READ(bq, v);                                                                                          \
+            if (v * TILE_LANES % TILE_CACHE_LINE == 0)                                                                        \
+                tile_prefetch((bq) + ahead + v * TILE_LANES);                                                                 \
         }                                                                                                                     \
-        b += b_step;                                                                                                          \
         TILE_UNROLL for (int r = 0; r < rows; ++r) {                                                                          \
             const tile_vec y = tile_set1(TILE_A(r, q));                                                                       \
             TILE_UNROLL for (int v = 0; v < vecs; ++v)                                                                        \
@@ -108,7 +110,7 @@ TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, co
         /* the next tile's C */
         c = t->c + t->next;
         TILE_UNROLL for (int r = 0; r < rows; ++r) {
-            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+            TILE_UNROLL for (int v = 0; v < vecs; v += TILE_LANES < TILE_CACHE_LINE ? TILE_CACHE_LINE / TILE_LANES : 1)
                 tile_prefetch(c + v * TILE_LANES);
             c += c_step;
             TILE_OPAQUE(c);
@@ -118,16 +120,24 @@ TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, co
     TILE_OPAQUE(step);
     TILE_OPAQUE(step3);
     if (across) {
+        /* both operands packed: constant strides, so that several steps need no address computation */
+        if (TILE_STEPS > 1 && step == rows && b_step == vecs * TILE_LANES)
+            for (; p >= TILE_STEPS; p -= TILE_STEPS) {
+                TILE_UNROLL for (int q = 0; q < TILE_STEPS; ++q)
+                    TILE_STEP(q, b + q * vecs * TILE_LANES);
+                a0 += TILE_STEPS * rows;
+                b += TILE_STEPS * vecs * TILE_LANES;
+            }
         for (; p > 0; --p) {
-            TILE_STEP(0);
-            a0 += step;
+            TILE_STEP(0, b);
+            a0 += step, b += b_step;
         }
     } else {
         for (; p >= 4; p -= 4) {
-            TILE_STEP(0);
-            TILE_STEP(1);
-            TILE_STEP(2);
-            TILE_STEP(3);
+            TILE_UNROLL for (int q = 0; q < 4; ++q) {
+                TILE_STEP(q, b);
+                b += b_step;
+            }
             a0 += 4, a4 += 4, a8 += 4, a12 += 4;
             TILE_OPAQUE(a0);
             TILE_OPAQUE(a4);
@@ -135,8 +145,8 @@ TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, co
             TILE_OPAQUE(a12);
         }
         for (; p > 0; --p) {
-            TILE_STEP(0);
-            ++a0, ++a4, ++a8, ++a12;
+            TILE_STEP(0, b);
+            ++a0, ++a4, ++a8, ++a12, b += b_step;
         }
     }
 

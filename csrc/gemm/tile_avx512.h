@@ -9,6 +9,7 @@
 #define TILE_ISA FNN_AVX512
 #define TILE_ROWS 9
 #define TILE_SUMS 27    /* accumulators: rows x vectors of the largest tile */
+#define TILE_STEPS 1    /* steps of k per round where A and B are packed */
 #define TILE_ALWAYS_MASKED 1
 #define TILE_LIST(X)                                                                                                          \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1)                                                    \
