@@ -151,7 +151,6 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
 /* The whole vectors of columns where dots.h applies. Returns the number of columns done, or SIZE_MAX if it was interrupted. */
 static size_t gemm_dots(const gemm_task *g)
 {
-    const size_t most = g->m <= 2 ? 2 : 1;
     tile_args t = {0};
     t.a = g->a, t.a_step = g->a_row, t.b_step = g->b_col, t.c_step = g->c_row, t.bias_step = g->bias_row;
     t.k = g->k;
@@ -159,15 +158,14 @@ static size_t gemm_dots(const gemm_task *g)
     t.start = g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
     t.bias_kind = !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
     size_t j = 0;
-    for (size_t groups; j + TILE_LANES <= g->n; j += groups * TILE_LANES) {
+    for (; j + TILE_LANES <= g->n; j += TILE_LANES) {
         if (fnn_interrupted())
             return SIZE_MAX;
-        groups = j + most * TILE_LANES <= g->n ? most : 1;
         t.b = g->b + (ptrdiff_t)j * g->b_col;
         t.c = g->c + j;
         if (t.bias_kind)
             t.bias = g->bias + (ptrdiff_t)j * g->bias_col;
-        dots(&t, g->a_col, g->m, groups);
+        dots(&t, g->a_col, g->m);
     }
     if (j && g->activation)
         gemm_activate(g, 0, g->m, 0, j);
