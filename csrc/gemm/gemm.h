@@ -7,12 +7,13 @@
  * Loops (blocks.h has the sizes and decides on packing):
  *   k by kc
  *     rows of C by mc                  pack mc x kc of A, if worth it
- *       columns of C by nc             kc x nc of B stays in L2
+ *       columns of C by nc             pack kc x nc of B, if worth it; it stays in L2
  *         tiles of rows                one tile's rows x kc of A stay in L1
- *           panels of columns          pack kc x panel of B, if worth it, for the first tile of rows; tile.h
+ *           panels of columns          tile.h
  *         activation of the finished rows
- * The two innermost loops change places (not `rows_first`) where one panel of columns can stay in L1 while few rows go by.
- * Rows are split into tiles as evenly as possible (15 is 8 + 7). Where A has few columns to offer for vectors, or C is stored
+ * The two innermost loops change places (not `rows_first`) where one panel of columns can stay in L1 while few rows go by; B is then packed
+ * panel by panel.
+ * Rows are split into tiles, columns into panels as evenly as possible (15 is 8 + 7). Where A has few columns to offer for vectors, or C is stored
  * by columns, the transpose is computed instead: C^T = B^T A^T. Columns of C that are not contiguous go through a tile-sized buffer. */
 
 #define GEMM_STRING_(x) #x
