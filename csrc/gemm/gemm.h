@@ -7,12 +7,13 @@
  * Loops (blocks.h has the sizes and decides on packing):
  *   k by kc
  *     rows of C by mc                  pack mc x kc of A, if worth it
- *       columns of C by nc             kc x nc of B stays in L2
+ *       columns of C by nc             pack kc x nc of B, if worth it; it stays in L2
  *         tiles of rows                one tile's rows x kc of A stay in L1
- *           panels of columns          pack kc x panel of B, if worth it, for the first tile of rows; tile.h
+ *           panels of columns          tile.h
  *         activation of the finished rows
- * The two innermost loops change places (not `rows_first`) where one panel of columns can stay in L1 while few rows go by.
- * Rows are split into tiles as evenly as possible (15 is 8 + 7). Where A has few columns to offer for vectors, or C is stored
+ * The two innermost loops change places (not `rows_first`) where one panel of columns can stay in L1 while few rows go by; B is then packed
+ * panel by panel.
+ * Rows are split into tiles, columns into panels as evenly as possible (15 is 8 + 7). Where A has few columns to offer for vectors, or C is stored
  * by columns, the transpose is computed instead: C^T = B^T A^T. Columns of C that are not contiguous go through a tile-sized buffer. */
 
 #define GEMM_STRING_(x) #x
@@ -151,7 +152,6 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
 /* The whole vectors of columns where dots.h applies. Returns the number of columns done, or SIZE_MAX if it was interrupted. */
 static size_t gemm_dots(const gemm_task *g)
 {
-    const size_t most = g->m <= 2 ? 2 : 1;
     tile_args t = {0};
     t.a = g->a, t.a_step = g->a_row, t.b_step = g->b_col, t.c_step = g->c_row, t.bias_step = g->bias_row;
     t.k = g->k;
@@ -159,15 +159,14 @@ static size_t gemm_dots(const gemm_task *g)
     t.start = g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
     t.bias_kind = !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
     size_t j = 0;
-    for (size_t groups; j + TILE_LANES <= g->n; j += groups * TILE_LANES) {
+    for (; j + TILE_LANES <= g->n; j += TILE_LANES) {
         if (fnn_interrupted())
             return SIZE_MAX;
-        groups = j + most * TILE_LANES <= g->n ? most : 1;
         t.b = g->b + (ptrdiff_t)j * g->b_col;
         t.c = g->c + j;
         if (t.bias_kind)
             t.bias = g->bias + (ptrdiff_t)j * g->bias_col;
-        dots(&t, g->a_col, g->m, groups);
+        dots(&t, g->a_col, g->m);
     }
     if (j && g->activation)
         gemm_activate(g, 0, g->m, 0, j);

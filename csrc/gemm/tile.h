@@ -25,6 +25,15 @@
 #define TILE_INLINE static inline
 #endif
 
+/* A function that is not inlined. */
+#if defined(__GNUC__)
+#define TILE_APART static __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define TILE_APART static __declspec(noinline)
+#else
+#define TILE_APART static
+#endif
+
 /* Hides from the compiler where a pointer or stride came from. Without it the compiler keeps one pointer for each row of a tile, more
  * than there are registers, and reloads them from the stack in the innermost loop. */
 #if defined(__GNUC__)
