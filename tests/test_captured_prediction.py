@@ -214,3 +214,4 @@ def test_several_predictions_of_one_model_at_once(rng):
     for thread in threads:
         thread.join()
     assert all(found[i] == expected for i in range(8))
+    assert not any("forward" in vars(module) or "backward" in vars(module) for module in model.modules())

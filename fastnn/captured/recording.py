@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from fastnn.captured.errors import CaptureError
 from fastnn.captured.memory import Memory, Region
 from fastnn.kernels._core import Record, kernel_addresses
 from fastnn.nn.module import Array, Module, Parameter
+
+
+_one_at_a_time = threading.RLock()  # modules are watched through their attributes, and threads may share a model
 
 
 def arrays_in(value: Any) -> Iterator[Array]:
@@ -46,30 +50,44 @@ class Recording:
         self._stack: list[Label] = []
         self._returned: list[tuple[Label, int]] = []  # the addresses of the arrays that modules returned, in order
         self._addresses = kernel_addresses()
-        self._before = {name: self._attributes(module) for name, module in modules.items()}
+        self._before: dict[str, dict[str, Any]] = {}
 
     @staticmethod
     def _attributes(module: Module) -> dict[str, Any]:
         return {key: value for key, value in vars(module).items() if key != "_saved"}
 
     def __enter__(self) -> Recording:
-        for name, module in self.modules.items():
-            for phase in ("forward", "backward"):
-                setattr(module, phase, self._watch(getattr(module, phase), Label(name, type(module).__name__, phase)))
-        self.record.__enter__()
+        _one_at_a_time.acquire()
+        self._before = {name: self._attributes(module) for name, module in self.modules.items()}
+        try:
+            for name, module in self.modules.items():
+                for phase in ("forward", "backward"):
+                    setattr(module, phase, self._watch(getattr(module, phase), Label(name, type(module).__name__, phase)))
+            self.record.__enter__()
+        except BaseException:
+            self._unwatch()
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:
         self.record.__exit__()
+        self._unwatch()
+
+    def _unwatch(self) -> None:
         for name, module in self.modules.items():
             for phase in ("forward", "backward"):
                 if phase not in self._before[name]:
                     vars(module).pop(phase, None)
                 else:
                     vars(module)[phase] = self._before[name][phase]
+        _one_at_a_time.release()
 
     def _watch(self, function: Any, label: Label) -> Any:
+        thread = threading.get_ident()
+
         def watched(*arguments: Any, **keywords: Any) -> Any:
+            if threading.get_ident() != thread:
+                return function(*arguments, **keywords)
             with self.labelled(label):
                 result = function(*arguments, **keywords)
                 self._returned += [(label, array.ctypes.data) for array in arrays_in(result)]
