@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,15 @@ from fastnn.nn.module import Array, Module, Parameter
 
 
 _one_at_a_time = threading.RLock()  # modules are watched through their attributes, and threads may share a model
+
+
+def _forked() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.RLock()  # whoever held it is not in this process
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def arrays_in(value: Any) -> Iterator[Array]:
