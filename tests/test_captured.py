@@ -628,6 +628,7 @@ import numpy as np
 import fastnn
 from fastnn import nn, optim
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever this process was started with
 model = nn.Sequential(nn.Linear(512, 512, rng=1), nn.BatchNorm1d(512), nn.Dropout(0.2, rng=2), nn.ReLU(), nn.Linear(512, 10, rng=3))
 loss, opt = nn.CrossEntropyLoss(), optim.Adam(model.parameters())
 step = fastnn.capture(model, loss, opt)

@@ -103,6 +103,7 @@ INTERRUPTED = """
     from fastnn.data import DataLoader
     from fastnn.training import History, fit
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever this process was started with
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(ROWS, 256)).astype(np.float32), rng.integers(0, 3, ROWS)
 
