@@ -140,7 +140,7 @@ INTERRUPTED = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill with SIGINT ends a process on Windows")
-@pytest.mark.parametrize(("rows", "batch"), [(30000, 16), (48000, 16000)])
+@pytest.mark.parametrize(("rows", "batch"), [(1600, 16), (900, 300)] if fastnn.instruction_set() == "scalar" else [(30000, 16), (48000, 16000)])
 def test_an_interrupted_fit_goes_on_as_if_nothing_had_been(rows, batch):
     code = textwrap.dedent(INTERRUPTED).replace("ROWS", str(rows)).replace("BATCH", str(batch))
     interrupts, late = run_python(code).split()
