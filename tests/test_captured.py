@@ -1,4 +1,7 @@
-"""Captured steps give the bits of the eager code, for every layer, loss and optimizer, whatever changes between two calls."""
+"""Captured steps give the bits of the eager code, for every layer, loss and optimizer, whatever changes between two calls.
+
+Long, because all of it holds eager and captured training of the same few models against each other.
+"""
 
 import os
 import threading

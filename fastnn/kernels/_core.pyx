@@ -2,6 +2,8 @@
 
 Every kernel is called through `launch` or `launch_shares`. Eager, they call; while the calling thread records they call and note the
 call, which is the whole mechanism behind captured steps.
+
+Longer than others, because the door, the records and the plans share variables of the thread that no other extension may see.
 """
 import os
 from operator import index

@@ -197,7 +197,7 @@ cdef class Captured:
 
     def prepare(self, tuple inputs):
         """Called where no plan is at hand: make `cycle` fit and run it, or run without a plan. Returns what the call returns."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define prepare")
 
     cdef int enter(self) except -1:
         if self.forks != forks:  # the thread that held the lock, if one did, is not in this process
@@ -282,7 +282,7 @@ cdef class Captured:
 
     def refuse(self, tuple inputs):
         """Called where a check found bad data: raise what the eager code raises."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define refuse")
 
     cdef int made_step(self, size_t steps) except -1:
         if self.groups:

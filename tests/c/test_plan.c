@@ -59,11 +59,6 @@ static void set(const void *args, size_t part, size_t parts)
     if (a->to != &bad) count++;
 }
 
-static int stop_at_once(void)
-{
-    return 1;
-}
-
 /* count counts, then `bad` is read from the input, then, after the commit, a call that cannot be cancelled. */
 static void inputs_and_ends(void)
 {
@@ -115,10 +110,6 @@ static void many_steps(void)
     rows[4] = 1;                        /* step 2 is the strict plan's */
     s.done = 0;
     CHECK(fnn_plan_steps(&s) == FNN_STOPPED && s.done == 2);
-    fnn_set_poll(stop_at_once);
-    s.done = 0;
-    (void)fnn_plan_steps(&s);           /* the first poll comes after 50 ms: cancelled or not, whole steps only */
-    CHECK(s.done <= 4);
     fnn_plan_free(plan);
     fnn_plan_free(strict);
 }
