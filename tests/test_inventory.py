@@ -36,6 +36,9 @@ PARTS = {
     "gradient_clip_value": None,
     "gather_rows": None,
     "fold_batch_norm": None,
+    "conv_pack_weight": "conv",
+    "conv_weight_gradient": "conv_backward",
+    "channel_sums": "conv_backward",
     "check_labels": "cross_entropy",
     "check_unit_interval": "binary_cross_entropy",
 }

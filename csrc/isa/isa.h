@@ -53,6 +53,8 @@
 #pragma GCC pop_options
 #endif
 #include "../gemm/gemm.h"
+#include "../conv/conv.h"
+#include "../conv/weight.h"
 
 void FNN_NAME(fill)(fnn_table *table);
 void FNN_NAME(fill)(fnn_table *table)

@@ -49,6 +49,10 @@ from fastnn.kernels.activation import tanhshrink as tanhshrink
 from fastnn.kernels.activation import tanhshrink_backward as tanhshrink_backward
 from fastnn.kernels.activation import threshold as threshold
 from fastnn.kernels.activation import threshold_backward as threshold_backward
+from fastnn.kernels.conv import conv as conv
+from fastnn.kernels.conv import conv_backward as conv_backward
+from fastnn.kernels.conv import conv_transpose as conv_transpose
+from fastnn.kernels.conv import conv_transpose_backward as conv_transpose_backward
 from fastnn.kernels.cross_entropy import cross_entropy as cross_entropy
 from fastnn.kernels.cross_entropy import cross_entropy_backward as cross_entropy_backward
 from fastnn.kernels.cross_entropy import nll_loss as nll_loss

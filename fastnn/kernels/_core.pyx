@@ -13,7 +13,7 @@ from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 
 from fastnn.kernels._fnn cimport *
-from fastnn.kernels._table cimport fnn_check_args, fnn_gemm_args, fnn_table, argument_layouts, build_flags, kernel_sets
+from fastnn.kernels._table cimport fnn_check_args, fnn_conv_args, fnn_conv_weight_args, fnn_gemm_args, fnn_table, argument_layouts, build_flags, kernel_sets
 from libc.stdlib cimport free, malloc
 
 import numpy as np
@@ -23,6 +23,8 @@ cnp.import_array()
 cdef extern from "fnn.h" nogil:
     fnn_table fnn_kernels
     size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts)
+    size_t fnn_conv_scratch(const fnn_conv_args *args, fnn_dtype dtype, size_t parts)
+    size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *args, fnn_dtype dtype, size_t parts)
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept  # leaves the exception set for `launch` to pass on
@@ -290,6 +292,14 @@ cdef int give_back(Scratch scratch) except -1:
 
 cdef size_t gemm_scratch(const fnn_gemm_args *args, int dtype, size_t parts) noexcept:
     return (fnn_gemm_scratch(args, <fnn_dtype>dtype, parts) + 63) & ~<size_t>63
+
+
+cdef size_t conv_scratch(const fnn_conv_args *args, int dtype, size_t parts) noexcept:
+    return fnn_conv_scratch(args, <fnn_dtype>dtype, parts)
+
+
+cdef size_t conv_weight_scratch(const fnn_conv_weight_args *args, int dtype, size_t parts) noexcept:
+    return fnn_conv_weight_scratch(args, <fnn_dtype>dtype, parts)
 
 
 def gemm_scratch_bytes(bytes args, int dtype, size_t parts):

@@ -27,6 +27,12 @@ from fastnn.nn.activation import Threshold as Threshold
 from fastnn.nn.containers import Parallel as Parallel
 from fastnn.nn.containers import Residual as Residual
 from fastnn.nn.containers import Sequential as Sequential
+from fastnn.nn.conv import Conv1d as Conv1d
+from fastnn.nn.conv import Conv2d as Conv2d
+from fastnn.nn.conv import Conv3d as Conv3d
+from fastnn.nn.conv import ConvTranspose1d as ConvTranspose1d
+from fastnn.nn.conv import ConvTranspose2d as ConvTranspose2d
+from fastnn.nn.conv import ConvTranspose3d as ConvTranspose3d
 from fastnn.nn.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
 from fastnn.nn.cross_entropy import NLLLoss as NLLLoss
 from fastnn.nn.dropout import Dropout as Dropout

@@ -57,6 +57,12 @@ from .elementary import exp as exp
 from .elementary import expm1 as expm1
 from .elementary import log as log
 from .elementary import log1p as log1p
+from .conv import (
+    conv as conv,
+    conv_backward as conv_backward,
+    conv_transpose as conv_transpose,
+    conv_transpose_backward as conv_transpose_backward,
+)
 from .dropout import (
     dropout as dropout,
     dropout_backward as dropout_backward,

@@ -1,0 +1,263 @@
+/* conv.h — convolution: y[n, o, p] = activation(sum over k = (c, tap) of weight[o, k] x[n, c, p step + tap dilation + origin] + bias[o]).
+ *
+ * The gradient of the input and the transposed convolution are the same sum with the weights turned round; with a step of their own they
+ * are several, each of which has the positions first, first + step, … of the result (y_first, y_step).
+ *
+ * Every element is one chain of fused multiply-adds over k in ascending order from 0, then the bias, then the activation: gemm/gemm.h's chain.
+ * Vectors run over positions. Loops (geometry.h has the terms):
+ *   groups, parts of the rows, blocks of positions           a share has a range of these
+ *     chunks of channels                                     fill the buffer with the block's input; it stays in L2
+ *       a few vectors of positions                           their patches stay in L1
+ *         tiles of rows                                      tile.h
+ *     activation of the finished rows
+ * Where rows of positions would leave many lanes idle (widths just above a multiple of the lanes, small images), the chunk's patches
+ * are packed into panels, whose columns run on across rows and images, and the tiles are the matrix product's. */
+
+#include "geometry.h"
+#include "patches.h"
+#include "tile.h"
+
+/* Tiles [first, end) of the rows, for a block of positions in one chunk of channels. */
+typedef struct conv_work {
+    const fnn_conv_args *a;
+    const tile_real *patches, *weight, *bias;   /* weight, bias: the group's; bias NULL before the last chunk */
+    const ptrdiff_t *offsets;
+    tile_real *y, *panels;                      /* y: of the first image, the group's first row */
+    const conv_span *span;
+    size_t spans, cols, first, end, k, k_before, k_all;     /* k of this chunk, of the chunks before, of all */
+    ptrdiff_t y_row;
+    int straight, buffered;                     /* the positions are neighbours in y; the patches are in the buffer, not in x */
+} conv_work;
+
+typedef struct conv_rows {
+    size_t row, rows;
+    const tile_real *weight, *bias;
+} conv_rows;
+
+/* Tile `s` of the rows, and its weights for this chunk. */
+FNN_GEMM_INLINE conv_rows conv_tile(const conv_work *w, gemm_cut tiles, size_t s)
+{
+    const size_t rows = tiles.low + (s < tiles.high), row = s * tiles.low + (s < tiles.high ? s : tiles.high);
+    return (conv_rows){row, rows, w->weight + row * w->k_all + w->k_before * rows, w->bias ? w->bias + row : NULL};
+}
+
+/* n numbers, from every x_step-th to every y_step-th. */
+FNN_GEMM_INLINE void conv_move(tile_real *y, size_t y_step, const tile_real *x, size_t x_step, size_t n)
+{
+    size_t i = 0;
+    if (x_step == 1 && y_step == 1) {
+        for (; i + TILE_LANES <= n; i += TILE_LANES)
+            tile_store(y + i, tile_load(x + i));
+        if (i < n)
+            tile_store_mask(y + i, tile_mask_of(n - i), tile_load_mask(x + i, tile_mask_of(n - i)));
+    } else if (x_step == 1 && y_step == 2) {
+        for (; i < n; ++i)
+            y[2 * i] = x[i];
+    } else {
+        for (; i < n; ++i)
+            y[i * y_step] = x[i * x_step];
+    }
+}
+
+/* A row of `cols` positions to y, or from y, where they are `step` apart; the first `skip` of the first span are not among them. */
+static void conv_scatter(tile_real *y, const tile_real *row, const conv_span *span, size_t skip, size_t cols, size_t step)
+{
+    for (size_t n; cols > 0; ++span, skip = 0, row += n, cols -= n) {
+        n = span->n - skip < cols ? span->n - skip : cols;
+        conv_move(y + span->to + (ptrdiff_t)(skip * step), step, row, 1, n);
+    }
+}
+
+static void conv_gather(tile_real *row, const tile_real *y, const conv_span *span, size_t skip, size_t cols, size_t step)
+{
+    for (size_t n; cols > 0; ++span, skip = 0, row += n, cols -= n) {
+        n = span->n - skip < cols ? span->n - skip : cols;
+        conv_move(row, 1, y + span->to + (ptrdiff_t)(skip * step), step, n);
+    }
+}
+
+static void conv_over_patches(const conv_work *w)
+{
+    const gemm_cut tiles = gemm_cut_evenly(w->a->rows, TILE_ROWS);
+    const gemm_cut groups = gemm_cut_evenly(w->spans, tile_vecs(tiles.low + (tiles.high > 0)));
+    const conv_span *span = w->span;
+    const size_t step = w->a->y_step[2];
+    tile_real buffer[TILE_SUMS * TILE_LANES];       /* for positions that are no neighbours in y */
+    conv_tile_args t;
+    t.offsets = w->offsets, t.k = w->k, t.c_step = w->y_row, t.add = w->k_before > 0;
+    for (size_t g = 0, vecs; g < groups.parts; ++g, span += vecs) {
+        vecs = groups.low + (g < groups.high);
+        for (size_t v = 0; v < vecs; ++v) {
+            t.b[v] = w->patches + span[v].from;
+            t.n[v] = span[v].n;
+        }
+        for (size_t s = w->first; s < w->end; ++s) {
+            const conv_rows r = conv_tile(w, tiles, s);
+            t.a = r.weight, t.bias = r.bias;
+            tile_real *y = w->y + (ptrdiff_t)r.row * w->y_row;
+            if (step == 1) {
+                for (size_t v = 0; v < vecs; ++v)
+                    t.c[v] = y + span[v].to;
+                conv_tile_kernels[r.rows][vecs](&t);
+                continue;
+            }
+            t.c_step = (ptrdiff_t)(vecs * TILE_LANES);
+            for (size_t v = 0; v < vecs; ++v)
+                t.c[v] = buffer + v * TILE_LANES;
+            for (size_t v = 0; v < vecs && t.add; ++v)
+                for (size_t i = 0; i < r.rows; ++i)
+                    conv_gather(t.c[v] + (ptrdiff_t)i * t.c_step, y + (ptrdiff_t)i * w->y_row, span + v, 0, span[v].n, step);
+            conv_tile_kernels[r.rows][vecs](&t);
+            for (size_t v = 0; v < vecs; ++v)
+                for (size_t i = 0; i < r.rows; ++i)
+                    conv_scatter(y + (ptrdiff_t)i * w->y_row, t.c[v] + (ptrdiff_t)i * t.c_step, span + v, 0, span[v].n, step);
+        }
+    }
+}
+
+static void conv_over_panels(const conv_work *w)
+{
+    const gemm_cut tiles = gemm_cut_evenly(w->a->rows, TILE_ROWS);
+    const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(w->cols, TILE_LANES), tile_vecs(tiles.low + (tiles.high > 0)));
+    const size_t step = w->a->y_step[2];
+    size_t span[FNN_CONV_COLUMNS], skip[FNN_CONV_COLUMNS];      /* where each panel begins */
+    for (size_t q = 0, j = 0, cols, i = 0, before = 0; q < panels.parts; ++q, j += cols) {
+        const size_t width = (panels.low + (q < panels.high)) * TILE_LANES;
+        cols = w->cols - j < width ? w->cols - j : width;
+        for (; before + w->span[i].n <= j; ++i)
+            before += w->span[i].n;
+        span[q] = i, skip[q] = j - before;
+        conv_pack(w->panels + j * w->k, width, w->patches, w->offsets, w->k, w->span + i, skip[q], cols, w->buffered);
+    }
+    tile_real buffer[TILE_SUMS * TILE_LANES];
+    tile_args t = {0};
+    t.k = w->k;
+    t.start = w->k_before ? TILE_START_C : TILE_START_ZERO;
+    for (size_t s = w->first; s < w->end; ++s) {
+        const conv_rows r = conv_tile(w, tiles, s);
+        tile_real *y = w->y + (ptrdiff_t)r.row * w->y_row;
+        t.a = r.weight, t.a_step = (ptrdiff_t)r.rows;
+        t.bias = r.bias, t.bias_step = 1, t.bias_kind = r.bias ? TILE_BIAS_COLUMN : TILE_BIAS_NONE;
+        for (size_t q = 0, j = 0, cols; q < panels.parts; ++q, j += cols) {
+            const size_t vecs = panels.low + (q < panels.high), width = vecs * TILE_LANES;
+            cols = w->cols - j < width ? w->cols - j : width;
+            t.b = w->panels + j * w->k, t.b_step = (ptrdiff_t)width, t.ahead = 8 * (ptrdiff_t)width;
+            t.last = cols - (vecs - 1) * TILE_LANES;
+            t.c = w->straight ? y + w->span->to + (ptrdiff_t)j : buffer;
+            t.c_step = w->straight ? w->y_row : (ptrdiff_t)width;
+            t.next = w->straight ? (ptrdiff_t)cols : 0;
+            if (!w->straight && w->k_before)
+                for (size_t i = 0; i < r.rows; ++i)
+                    conv_gather(buffer + i * width, y + (ptrdiff_t)i * w->y_row, w->span + span[q], skip[q], cols, step);
+            tile_kernels[TILE_MASKED_INDEX(t.last)][1][r.rows][vecs](&t);
+            if (!w->straight)
+                for (size_t i = 0; i < r.rows; ++i)
+                    conv_scatter(y + (ptrdiff_t)i * w->y_row, buffer + i * width, w->span + span[q], skip[q], cols, step);
+        }
+    }
+}
+
+/* The activation of rows [begin, end) of a block's positions, which are neighbours in y within an image or a row. */
+static void conv_activate(const conv_work *w, size_t begin, size_t end, size_t images, size_t image, size_t n)
+{
+    for (size_t i = 0; i < images; ++i)
+        for (size_t row = begin; row < end; ++row) {
+            tile_real *y = w->y + w->span->to + (ptrdiff_t)(i * image) + (ptrdiff_t)row * w->y_row;
+            fnn_map_args map = {y, y, n, w->a->p, w->a->q};
+            w->a->activation(&map, 0, 1);
+        }
+}
+
+KERNEL(conv_forward, conv)
+{
+    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[TILE_ISA][FNN_DTYPE];
+    const fnn_conv_plan plan = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, sizeof(tile_real), parts);
+    const size_t taps = fnn_conv_taps(s.taps), in_channel = s.x_size[0] * s.x_size[1] * s.x_size[2], y_plane = a->y_size[0] * a->y_size[1] * a->y_size[2];
+    const int dense = a->y_step[0] == 1 && a->y_step[1] == 1 && a->y_step[2] == 1;
+    tile_real *scratch = (tile_real *)a->scratch + part * (plan.offsets + plan.buffer + plan.panels);
+    conv_span span[FNN_CONV_COLUMNS];
+    conv_work w = {0};
+    w.a = a;
+    w.offsets = (ptrdiff_t *)scratch;
+    w.panels = scratch + plan.offsets + plan.buffer;
+    w.k_all = s.channels * taps;
+    w.y_row = (ptrdiff_t)y_plane;
+    w.span = span;
+    w.buffered = !plan.view.in_place;
+    conv_offsets((ptrdiff_t *)scratch, &s, &plan.view, plan.chunk);
+
+    size_t unit, last;
+    const gemm_cut tiles = gemm_cut_evenly(s.rows, TILE_ROWS);
+    fnn_share(s.groups * plan.row_parts * plan.blocks.total, 1, part, parts, &unit, &last);
+    for (; unit < last; ++unit) {
+        const size_t block = unit % plan.blocks.total, row_part = unit / plan.blocks.total % plan.row_parts, group = unit / plan.blocks.total / plan.row_parts;
+        size_t start[4], extent[4];
+        if (fnn_interrupted())
+            return;
+        fnn_share(tiles.parts, 1, row_part, plan.row_parts, &w.first, &w.end);
+        fnn_conv_block(&plan.blocks, s.batch, s.out, block, start, extent);
+        w.spans = conv_spans(span, &s, &plan.view, start, extent, plan.packed ? FNN_CONV_COLUMNS : TILE_LANES, a->y_size, a->y_step, a->y_first,
+                             s.groups * s.rows * y_plane);
+        w.cols = extent[0] * extent[1] * extent[2] * extent[3];
+        w.straight = dense && extent[0] == 1;
+        w.y = (tile_real *)a->y + group * s.rows * y_plane;
+        w.weight = (const tile_real *)a->weight + group * s.rows * w.k_all;
+
+        const tile_real *x = (const tile_real *)a->x + group * s.channels * in_channel;
+        for (size_t c = 0; c == 0 || c < s.channels; c += plan.chunk) {
+            const size_t channels = s.channels - c < plan.chunk ? s.channels - c : plan.chunk;
+            w.patches = scratch + plan.offsets;
+            if (plan.view.in_place)
+                w.patches = x + c * in_channel + fnn_conv_start(&s, &plan.view, start);
+            else
+                conv_fill(scratch + plan.offsets, x, &s, &plan.view, start, extent, c, channels);
+            w.k = channels * taps, w.k_before = c * taps;
+            w.bias = a->bias && c + channels == s.channels ? (const tile_real *)a->bias + group * s.rows : NULL;
+            if (plan.packed)
+                conv_over_panels(&w);
+            else
+                conv_over_patches(&w);
+            if (channels == 0)
+                break;
+        }
+        if (a->activation) { /* dense: the caller sees to it */
+            const size_t begin = w.first * tiles.low + (w.first < tiles.high ? w.first : tiles.high), end = w.end * tiles.low + (w.end < tiles.high ? w.end : tiles.high);
+            conv_activate(&w, begin, end, extent[0], s.groups * s.rows * y_plane, w.cols / extent[0]);
+        }
+    }
+}
+
+/* packed: for each group and each tile of its rows, k x rows: the order in which the tiles read weights. */
+KERNEL(conv_pack_weight, conv_pack_weight)
+{
+    const gemm_cut tiles = gemm_cut_evenly(a->rows, TILE_ROWS);
+    const size_t k = a->channels * a->taps[0] * a->taps[1] * a->taps[2];
+    const int contiguous = a->w_tap[2] == 1 && a->w_tap[1] == (ptrdiff_t)a->taps[2] && a->w_tap[0] == (ptrdiff_t)(a->taps[1] * a->taps[2]) &&
+                           a->w_channel == (ptrdiff_t)(a->taps[0] * a->taps[1] * a->taps[2]);
+    size_t unit, last;
+    fnn_share(a->groups * tiles.parts, 1, part, parts, &unit, &last);
+    for (; unit < last; ++unit) {
+        const size_t group = unit / tiles.parts, s = unit % tiles.parts;
+        const size_t rows = tiles.low + (s < tiles.high), row = s * tiles.low + (s < tiles.high ? s : tiles.high);
+        const tile_real *from = (const tile_real *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row;
+        tile_real *to = (tile_real *)a->packed + group * a->rows * k + row * k;
+        if (contiguous) { /* in order of k; the last few by themselves, since pack_a writes up to a vector too far */
+            const size_t apart = fnn_gemm_ceil(TILE_LANES, rows), most = k > apart ? k - apart : 0;
+            if (most)
+                pack_a(to, from, a->w_row, 1, rows, most, 1);
+            for (size_t p = most; p < k; ++p)
+                for (size_t r = 0; r < rows; ++r)
+                    to[p * rows + r] = from[(ptrdiff_t)r * a->w_row + (ptrdiff_t)p];
+            continue;
+        }
+        for (size_t c = 0; c < a->channels; ++c)
+            for (size_t i = 0; i < a->taps[0]; ++i)
+                for (size_t j = 0; j < a->taps[1]; ++j)
+                    for (size_t l = 0; l < a->taps[2]; ++l) {
+                        const tile_real *w = from + (ptrdiff_t)c * a->w_channel + (ptrdiff_t)i * a->w_tap[0] + (ptrdiff_t)j * a->w_tap[1] + (ptrdiff_t)l * a->w_tap[2];
+                        for (size_t r = 0; r < rows; ++r)
+                            *to++ = w[(ptrdiff_t)r * a->w_row];
+                    }
+    }
+}

@@ -1,0 +1,120 @@
+/* patches.h — reading the input of a convolution: the buffer of a block with its zeros, where each position's and each k's patches
+ * are in it, and packing them. geometry.h has the terms. */
+
+/* Positions of a block that are neighbours, in the patches and in the result. */
+typedef struct conv_span {
+    ptrdiff_t from, to;     /* elements from the block's first patch; from the first image of the result */
+    size_t n;
+} conv_span;
+
+/* The positions of a block as spans of at most `most`, in order; `to` counts in a result of y_size with the positions y_step apart
+ * from y_first on and `y_image` elements an image. Returns how many. */
+static size_t conv_spans(conv_span *span, const fnn_conv_shape *s, const fnn_conv_view *v, const size_t *start, const size_t *extent, size_t most,
+                         const size_t *y_size, const size_t *y_step, const size_t *y_first, size_t y_image)
+{
+    const size_t plane_step = s->step[0] / v->keep[0], row_step = s->step[1] / v->keep[1];
+    size_t count = 0;
+    for (size_t n = 0; n < extent[0]; ++n)
+        for (size_t d = 0; d < extent[1]; ++d)
+            for (size_t h = 0; h < extent[2]; ++h) {
+                const ptrdiff_t from = (ptrdiff_t)n * v->image + (ptrdiff_t)(d * plane_step) * v->plane + (ptrdiff_t)(h * row_step) * v->row;
+                const size_t plane = (start[1] + d) * y_step[0] + y_first[0], row = (start[2] + h) * y_step[1] + y_first[1];
+                const size_t to = (start[0] + n) * y_image + (plane * y_size[1] + row) * y_size[2] + start[3] * y_step[2] + y_first[2];
+                for (size_t w = 0; w < extent[3]; w += most)
+                    span[count++] = (conv_span){from + (ptrdiff_t)w, (ptrdiff_t)(to + w * y_step[2]), extent[3] - w < most ? extent[3] - w : most};
+            }
+    return count;
+}
+
+/* offsets[k]: from a position's first patch to its patch k, for k = (channel, tap) of so many channels. */
+static void conv_offsets(ptrdiff_t *offsets, const fnn_conv_shape *s, const fnn_conv_view *v, size_t channels)
+{
+    const ptrdiff_t plane = (ptrdiff_t)s->dilation[0] * v->plane, row = (ptrdiff_t)s->dilation[1] * v->row;
+    const ptrdiff_t tap = v->slots > 1 ? (ptrdiff_t)v->width : (ptrdiff_t)s->dilation[2];
+    for (size_t c = 0; c < channels; ++c)
+        for (size_t i = 0; i < s->taps[0]; ++i)
+            for (size_t j = 0; j < s->taps[1]; ++j)
+                for (size_t k = 0; k < s->taps[2]; ++k)
+                    *offsets++ = (ptrdiff_t)c * v->channel + (ptrdiff_t)i * plane + (ptrdiff_t)j * row + (ptrdiff_t)k * tap;
+}
+
+/* n elements, `step` apart; reads nothing else, may write up to a vector too far. */
+FNN_GEMM_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, size_t n)
+{
+    if (step == 1) {
+        size_t i = 0;
+        for (; i + TILE_LANES <= n; i += TILE_LANES)
+            tile_store(y + i, tile_load(x + i));
+        if (i < n)
+            tile_store(y + i, tile_load_mask(x + i, tile_mask_of(n - i)));
+    } else if (step == 2) {
+        for (size_t i = 0; i < n; ++i)
+            y[i] = x[2 * i];
+    } else {
+        for (size_t i = 0; i < n; ++i)
+            y[i] = x[i * step];
+    }
+}
+
+/* Fill the buffer with what a block reads of channels [first, first + channels) of x, which points to the first image's first channel
+ * of the group. Rows are written from low to high addresses. */
+static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shape *s, const fnn_conv_view *v, const size_t *start, const size_t *extent,
+                      size_t first, size_t channels)
+{
+    const size_t plane_size = s->x_size[1] * s->x_size[2], channel_size = s->x_size[0] * plane_size;
+    const ptrdiff_t plane0 = (ptrdiff_t)(start[1] * s->step[0]) + s->origin[0], row0 = (ptrdiff_t)(start[2] * s->step[1]) + s->origin[1];
+    for (size_t slot = 0; slot < v->slots; ++slot) {
+        /* x's coordinate of element i is col0 + i step: within x for i in [begin, end) */
+        const ptrdiff_t col0 = (ptrdiff_t)(start[3] * s->step[2]) + s->origin[2] + (v->slots > 1 ? (ptrdiff_t)(slot * s->dilation[2]) : 0);
+        size_t begin = col0 < 0 ? fnn_conv_ceil((size_t)-col0, s->step[2]) : 0, end = 0;
+        if (col0 < (ptrdiff_t)s->x_size[2])
+            end = fnn_conv_ceil((size_t)((ptrdiff_t)s->x_size[2] - col0), s->step[2]);
+        end = end < v->width ? end : v->width;
+        begin = begin < end ? begin : end;
+        const tile_real *from = x + col0 + (ptrdiff_t)(begin * s->step[2]);
+        for (size_t n = 0; n < extent[0]; ++n)
+            for (size_t c = 0; c < channels; ++c) {
+                const tile_real *channel = from + ((start[0] + n) * s->groups * s->channels + first + c) * channel_size;
+                tile_real *to = buffer + (ptrdiff_t)n * v->image + (ptrdiff_t)c * v->channel + (ptrdiff_t)(slot * v->width);
+                for (size_t d = 0; d < v->planes; ++d)
+                    for (size_t h = 0; h < v->rows; ++h, to += v->row) {
+                        const ptrdiff_t plane = plane0 + (ptrdiff_t)(d * v->keep[0]), row = row0 + (ptrdiff_t)(h * v->keep[1]);
+                        if (plane < 0 || plane >= (ptrdiff_t)s->x_size[0] || row < 0 || row >= (ptrdiff_t)s->x_size[1]) {
+                            memset(to, 0, v->width * sizeof *to);
+                            continue;
+                        }
+                        for (size_t i = 0; i < begin; ++i)
+                            to[i] = 0;
+                        if (begin < end)
+                            conv_copy(to + begin, channel + plane * (ptrdiff_t)plane_size + row * (ptrdiff_t)s->x_size[2], s->step[2], end - begin);
+                        for (size_t i = end; i < v->width; ++i)
+                            to[i] = 0;
+                    }
+            }
+    }
+}
+
+/* Row k of the positions in some spans to y + k y_step, for k < rows; up to a vector after each row is overwritten, in ascending order.
+ * skip: positions of the first span to leave out; n: positions to take. `over`: a vector may be read beyond a span's end. */
+static void conv_pack(tile_real *y, size_t y_step, const tile_real *x, const ptrdiff_t *offsets, size_t rows, const conv_span *span, size_t skip, size_t n, int over)
+{
+    const tile_real *from[FNN_CONV_COLUMNS];
+    ptrdiff_t to[FNN_CONV_COLUMNS];
+    size_t length[FNN_CONV_COLUMNS], count = 0, longest = 0;
+    for (size_t done = 0; done < n; ++span, ++count, skip = 0) {
+        from[count] = x + span->from + skip;
+        length[count] = span->n - skip < n - done ? span->n - skip : n - done;
+        to[count] = (ptrdiff_t)done;
+        done += length[count];
+        longest = length[count] > longest ? length[count] : longest;
+    }
+    if (over && longest <= TILE_LANES) {
+        for (size_t k = 0; k < rows; ++k, y += y_step)
+            for (size_t i = 0; i < count; ++i)
+                tile_store(y + to[i], tile_load(from[i] + offsets[k]));
+        return;
+    }
+    for (size_t k = 0; k < rows; ++k, y += y_step)
+        for (size_t i = 0; i < count; ++i)
+            conv_copy(y + to[i], from[i] + offsets[k], 1, length[i]);
+}

@@ -1,0 +1,27 @@
+/* scratch.c — how much scratch memory the convolutions want, in bytes for each share. */
+#include "../gemm/blocks.h"
+#include "geometry.h"
+
+/* The bytes of a share, unless the buffer, whose size huge paddings and steps can drive up, would have more than 2^44 elements. */
+static size_t bytes(const fnn_conv_view *v, const fnn_conv_blocks *b, size_t channels, size_t elements, size_t size)
+{
+    const double buffer = (double)b->extent[0] * (double)channels * (double)v->planes * (double)v->rows * (double)v->slots * (double)v->width;
+    return buffer > 1.7e13 ? SIZE_MAX : elements * size;
+}
+
+size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
+{
+    const size_t size = dtype == FNN_F32 ? sizeof(float) : sizeof(double);
+    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
+    const fnn_conv_plan p = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, size, parts);
+    return bytes(&p.view, &p.blocks, p.chunk, p.offsets + p.buffer + p.panels, size);
+}
+
+size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *a, fnn_dtype dtype, size_t parts)
+{
+    const size_t size = dtype == FNN_F32 ? sizeof(float) : sizeof(double);
+    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    const fnn_conv_weight_plan p = fnn_conv_make_weight_plan(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes, size, parts);
+    return bytes(&p.view, &p.blocks, p.channels, p.size, size);
+}

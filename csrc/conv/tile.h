@@ -1,0 +1,60 @@
+/* tile.h — the innermost loop of a convolution: up to TILE_ROWS rows by a few vectors of positions, kept in registers while k runs. As
+ * gemm/tile.h, but each vector of B has its own address, b[v] + offsets[k], since patches are read where they are.
+ * Compiled for every pair in the instruction set's TILE_LIST. */
+
+typedef struct conv_tile_args {
+    const tile_real *a;             /* k x rows */
+    const ptrdiff_t *offsets;       /* k */
+    const tile_real *bias;          /* rows, or NULL */
+    size_t k;
+    ptrdiff_t c_step;               /* from a row of the result to the next */
+    int add;                        /* to what is there */
+    const tile_real *b[8];
+    tile_real *c[8];
+    size_t n[8];                    /* positions in each vector, 1 … TILE_LANES */
+} conv_tile_args;
+
+typedef void (*conv_tile_kernel)(const conv_tile_args *t);
+
+TILE_INLINE void conv_tile_run(const conv_tile_args *t, const int rows, const int vecs)
+{
+    tile_vec sum[TILE_ROWS][8];
+    const tile_real *a = t->a, *b[8];
+    const ptrdiff_t *offset = t->offsets;
+    TILE_UNROLL for (int v = 0; v < vecs; ++v) {
+        b[v] = t->b[v];
+        const tile_mask mask = tile_mask_of(t->n[v]);
+        TILE_UNROLL for (int r = 0; r < rows; ++r)
+            sum[r][v] = t->add ? tile_load_mask(t->c[v] + r * t->c_step, mask) : tile_zero();
+    }
+    for (size_t k = t->k; k > 0; --k, ++offset, a += rows) {
+        tile_vec x[8];
+        TILE_UNROLL for (int v = 0; v < vecs; ++v)
+            x[v] = tile_load(b[v] + *offset);
+        TILE_UNROLL for (int r = 0; r < rows; ++r) {
+            const tile_vec y = tile_set1(a[r]);
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_fma(y, x[v], sum[r][v]);
+        }
+    }
+    TILE_UNROLL for (int r = 0; r < rows; ++r) {
+        const tile_vec bias = t->bias ? tile_set1(t->bias[r]) : tile_zero();
+        TILE_UNROLL for (int v = 0; v < vecs; ++v) {
+            const tile_vec y = t->bias ? tile_add(sum[r][v], bias) : sum[r][v];
+            if (t->n[v] == TILE_LANES)
+                tile_store(t->c[v] + r * t->c_step, y);
+            else
+                tile_store_mask(t->c[v] + r * t->c_step, tile_mask_of(t->n[v]), y);
+        }
+    }
+}
+
+#define CONV_TILE_NAME_(rows, vecs, dtype, isa) fnn_conv_tile_##rows##x##vecs##_##dtype##_##isa
+#define CONV_TILE_NAME__(rows, vecs, dtype, isa) CONV_TILE_NAME_(rows, vecs, dtype, isa)
+#define CONV_TILE_NAME(rows, vecs) CONV_TILE_NAME__(rows, vecs, FNN_DTYPE_NAME, FNN_ISA_NAME)
+#define CONV_TILE_DEFINE(rows, vecs)                                                                                          \
+    static void CONV_TILE_NAME(rows, vecs)(const conv_tile_args *t) { conv_tile_run(t, rows, vecs); }
+TILE_LIST(CONV_TILE_DEFINE)
+
+#define CONV_TILE_ENTRY(rows, vecs) [rows][vecs] = CONV_TILE_NAME(rows, vecs),
+static const conv_tile_kernel conv_tile_kernels[TILE_ROWS + 1][TILE_VECS] = {TILE_LIST(CONV_TILE_ENTRY)};

@@ -1,0 +1,154 @@
+/* weight.h — the gradient of a convolution's weights: dw[o, c, tap] = sum over (n, p) of dy[n, o, p] x[n, c, p step + tap dilation + origin].
+ *
+ * A product whose long sum runs over positions: dw^T[k, o] += patches[k, position] dy^T[position, o], with vectors along o. A block of positions
+ * is one chain from 0, blocks are added in ascending order; they are cut by the shape and the dtype alone.
+ * Loops (geometry.h has the terms):
+ *   groups, up to 128 rows of dy, up to 576 columns k        a share has a range of these
+ *     blocks of positions                                    fill the buffer with the block's input; pack dy's transpose; both stay in L2
+ *       TILE_ROWS columns k                                  pack their patches, in rows that run on over the block; they stay in L1
+ *         panels of rows of dy                               gemm/tile.h; add to the sums
+ *   transpose the sums to dw
+ * With few rows of dy, weight_dots.h. */
+
+#include "weight_dots.h"
+
+/* Where dw has k = (channel, tap) among the taps that reach x. */
+static size_t weight_place(const fnn_conv_weight_args *a, size_t k)
+{
+    const size_t tap = k % (a->taps[0] * a->taps[1] * a->taps[2]), channel = k / (a->taps[0] * a->taps[1] * a->taps[2]);
+    const size_t t2 = a->tap_first[2] + tap % a->taps[2], t1 = a->tap_first[1] + tap / a->taps[2] % a->taps[1];
+    const size_t t0 = a->tap_first[0] + tap / a->taps[2] / a->taps[1];
+    return ((channel * a->dw_taps[0] + t0) * a->dw_taps[1] + t1) * a->dw_taps[2] + t2;
+}
+
+/* Rows [row, row + rows) and columns [first, end) of k to dw, from sums[(k - first) k_step + r r_step]; the taps of their channels that do not
+ * reach x are 0. */
+static void weight_finish(const fnn_conv_weight_args *a, const tile_real *sums, size_t k_step, size_t r_step, size_t group, size_t row, size_t rows,
+                          size_t first, size_t end)
+{
+    const size_t taps = a->taps[0] * a->taps[1] * a->taps[2], all = a->dw_taps[0] * a->dw_taps[1] * a->dw_taps[2];
+    tile_real *dw = (tile_real *)a->dw + (group * a->rows + row) * a->channels * all;
+    for (size_t k = first; k < end; ++k, sums += k_step) {
+        const size_t place = weight_place(a, k);
+        for (size_t r = 0; r < rows; ++r) {
+            tile_real *to = dw + r * a->channels * all;
+            if (k % taps == 0 && taps < all && !a->accumulate)
+                memset(to + k / taps * all, 0, all * sizeof *to);
+            to[place] = a->accumulate ? to[place] + sums[r * r_step] : sums[r * r_step];
+        }
+    }
+}
+
+/* dy of a block, transposed: panel by panel, positions x width, as gemm_cut_evenly cuts `vectors` into panels. */
+static void weight_pack_dy(tile_real *to, const tile_real *dy, size_t rows, size_t positions, size_t image, size_t images, size_t n, gemm_cut panels)
+{
+    for (size_t q = 0, r = 0, width; q < panels.parts && r < rows; ++q, r += width, to += width * images * n) {
+        width = (panels.low + (q < panels.high)) * TILE_LANES;
+        for (size_t i = 0; i < images; ++i)
+            for (size_t v = 0; v < width && r + v < rows; v += TILE_LANES)
+                pack_transpose(to + i * n * width + v, (ptrdiff_t)width, dy + i * image + (r + v) * positions, (ptrdiff_t)positions,
+                               rows - r - v < TILE_LANES ? rows - r - v : TILE_LANES, n, 1);
+    }
+}
+
+/* A block's columns [0, columns) added to the sums, columns x width. */
+static void weight_product(tile_real *sums, size_t columns, size_t rows, const tile_real *x, const ptrdiff_t *offsets, const conv_span *span, size_t cols, int over,
+                           const tile_real *panel, gemm_cut panels)
+{
+    tile_real patches[TILE_ROWS * 320 + 64], result[TILE_SUMS * TILE_LANES];
+    const gemm_cut tiles = gemm_cut_evenly(columns, TILE_ROWS);
+    const size_t all = fnn_gemm_ceil(rows, TILE_LANES) * TILE_LANES;
+    tile_args t = {0};
+    t.a = patches, t.a_step = (ptrdiff_t)cols, t.c = result, t.k = cols, t.start = TILE_START_ZERO, t.bias_kind = TILE_BIAS_NONE;
+    t.last = TILE_LANES;
+    for (size_t s = 0, k = 0, m; s < tiles.parts; ++s, k += m, sums += m * all) {
+        m = tiles.low + (s < tiles.high);
+        conv_pack(patches, cols, x, offsets + k, m, span, 0, cols, over);
+        t.b = panel;
+        for (size_t q = 0, r = 0, width; q < panels.parts; ++q, r += width, t.b += width * cols) {
+            width = (panels.low + (q < panels.high)) * TILE_LANES;
+            t.b_step = t.c_step = (ptrdiff_t)width, t.ahead = 8 * (ptrdiff_t)width;
+            tile_kernels[0][0][m][width / TILE_LANES](&t);
+            for (size_t i = 0; i < m; ++i)
+                for (size_t v = 0; v < width; v += TILE_LANES)
+                    tile_store(sums + i * all + r + v, tile_add(tile_load(sums + i * all + r + v), tile_load(result + i * width + v)));
+        }
+    }
+}
+
+KERNEL(conv_weight_gradient, conv_weight)
+{
+    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    const fnn_conv_weight_plan plan = fnn_conv_make_weight_plan(&s, TILE_LANES, sizeof(tile_real), parts);
+    const size_t taps = fnn_conv_taps(s.taps), in_channel = s.x_size[0] * s.x_size[1] * s.x_size[2], positions = s.out[0] * s.out[1] * s.out[2];
+    const size_t k = s.channels * taps, y_step[3] = {1, 1, 1}, y_first[3] = {0, 0, 0}, image = s.groups * s.rows * positions;
+    tile_real *scratch = (tile_real *)a->scratch + part * plan.size;
+    ptrdiff_t *offsets = (ptrdiff_t *)scratch;
+    tile_real *buffer = scratch + plan.offsets, *sums = buffer + plan.buffer, *panels = sums + plan.sums;
+    conv_span span[FNN_CONV_COLUMNS];
+    conv_offsets(offsets, &s, &plan.view, plan.channels);
+
+    size_t unit, last;
+    fnn_share(s.groups * plan.row_parts * plan.column_parts, 1, part, parts, &unit, &last);
+    for (; unit < last; ++unit) {
+        const size_t group = unit / plan.column_parts / plan.row_parts;
+        const size_t row = unit / plan.column_parts % plan.row_parts * plan.rows, rows = s.rows - row < plan.rows ? s.rows - row : plan.rows;
+        const size_t first = unit % plan.column_parts * plan.columns, columns = k - first < plan.columns ? k - first : plan.columns;
+        const size_t c = first / taps, channels = (first + columns - 1) / taps + 1 - c;
+        const tile_real *dy = (const tile_real *)a->dy + (group * s.rows + row) * positions;
+        const tile_real *x = (const tile_real *)a->x + group * s.channels * in_channel;
+        const size_t vectors = fnn_gemm_ceil(rows, TILE_LANES);
+        const gemm_cut cut = gemm_cut_evenly(vectors, tile_vecs(TILE_ROWS));
+        memset(sums, 0, plan.sums * sizeof *sums);
+        for (size_t block = 0; block < plan.blocks.total; ++block) {
+            size_t start[4], extent[4];
+            if (fnn_interrupted())
+                return;
+            fnn_conv_block(&plan.blocks, s.batch, s.out, block, start, extent);
+            const size_t cols = extent[0] * extent[1] * extent[2] * extent[3];
+            const size_t spans = conv_spans(span, &s, &plan.view, start, extent, cols, s.out, y_step, y_first, image);
+            const tile_real *patches = buffer;
+            if (plan.view.in_place)
+                patches = x + c * in_channel + fnn_conv_start(&s, &plan.view, start);
+            else
+                conv_fill(buffer, x, &s, &plan.view, start, extent, c, channels);
+            if (plan.dots) {
+                const dot_tile_args t = {sums, dy, patches, offsets + (first - c * taps), span, spans, columns, (ptrdiff_t)positions};
+                dot_tiles(t, rows, columns);
+            } else {
+                weight_pack_dy(panels, dy + span->to, rows, positions, image, extent[0], cols / extent[0], cut);
+                weight_product(sums, columns, rows, patches, offsets + (first - c * taps), span, cols, !plan.view.in_place, panels, cut);
+            }
+        }
+        for (size_t i = 0; plan.dots && i < rows * columns; ++i)
+            sums[i * DOT_LANES] = dot_fold(sums + i * DOT_LANES);
+        if (plan.dots)
+            weight_finish(a, sums, DOT_LANES, columns * DOT_LANES, group, row, rows, first, first + columns);
+        else
+            weight_finish(a, sums, vectors * TILE_LANES, 1, group, row, rows, first, first + columns);
+    }
+}
+
+/* y[c] = sum over n and p of x[n, c, p], or that added to y[c]: the gradient of a bias. Shares are channels. The rows x[n, c, :] are dealt to
+ * reduce.h's lanes one by one. */
+KERNEL(channel_sums, channel_sums)
+{
+    size_t c, end;
+    fnn_share(a->channels, 1, part, parts, &c, &end);
+    for (; c < end; ++c) {
+        T *y = (T *)a->y + c, sum;
+        Lanes total = lanes_zero();
+        for (size_t n = 0; n < a->outer; ++n) {
+            const T *x = (const T *)a->x + (n * a->channels + c) * a->inner;
+            Lanes row = lanes_zero();
+            size_t i = 0;
+            for (; i + LANES <= a->inner; i += LANES)
+                row = lanes_add(row, lanes_load(x + i));
+            if (i < a->inner)
+                row = lanes_add(row, lanes_load_n(x + i, a->inner - i, 0));
+            total = lanes_add(total, row);
+        }
+        sum = lanes_sum(total);
+        *y = a->accumulate ? *y + sum : sum;
+    }
+}

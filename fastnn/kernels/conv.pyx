@@ -1,0 +1,445 @@
+"""Convolution and transposed convolution along one, two or three axes. Formulas: fastnn.reference.conv; the arithmetic: csrc/conv.
+
+x: (N, C, …) or, without a batch, (C, …); the weight's dimensions say how many axes there are. Both operations are one kernel: what the transposed
+convolution computes is the gradient of a convolution's input, and the other way round. Every element is one chain of fused multiply-adds
+over (channel, tap), so an image's result does not depend on the images beside it.
+"""
+cimport numpy as cnp
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport SIZE_MAX
+from fastnn.kernels._arrays cimport deliver, dtype_index, new, real, same_dtype, target
+from fastnn.kernels._core cimport Scratch, borrow, conv_scratch, conv_weight_scratch, give_back, kernels, launch, launch_shares, shares
+from fastnn.kernels._table cimport fnn_channel_sums_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args
+
+import numpy as np
+
+cnp.import_array()
+
+cdef struct Axis:
+    # One axis of a convolution from `size` to `out` positions; a transposed one goes the other way. before, after: the padding.
+    ptrdiff_t size, out, taps, step, dilation, before, after
+
+
+cdef struct Conv:
+    Axis axis[3]        # depth, height, width; those that are not there have one position and one tap
+    int axes
+    size_t batch, groups, rows, channels    # out and in channels of a group of the convolution
+
+
+cdef tuple numbers(object value, str name, int axes, ptrdiff_t least):
+    """`value`, an int or one for each axis, as a tuple of ints from `least` to 2**31 - 1."""
+    if isinstance(value, int):
+        value = (value,) * axes
+    try:
+        values = tuple([v.__index__() for v in value])
+    except (TypeError, AttributeError):
+        raise TypeError(f"{name} must be an integer or a tuple of {axes}, got {value!r}") from None
+    if len(values) != axes:
+        raise ValueError(f"{name} must have {axes} numbers, one for each axis, got {value}")
+    for v in values:
+        if not least <= v < 2**31:
+            raise ValueError(f"{name} must be from {least} to 2**31 - 1, got {v}")
+    return values
+
+
+cdef int set_axes(Conv *c, cnp.ndarray weight, object stride, object padding, object dilation, bint transposed) except -1:
+    """Everything about the axes but their sizes."""
+    cdef int i, axes = cnp.PyArray_NDIM(weight) - 2
+    cdef Axis *axis
+    cdef ptrdiff_t total
+    if not 1 <= axes <= 3:
+        raise ValueError(f"weight must have 3, 4 or 5 dimensions, got shape {np.shape(weight)}")
+    c.axes = axes
+    for i in range(3 - axes):
+        c.axis[i] = Axis(1, 1, 1, 1, 1, 0, 0)
+    strides, dilations = numbers(stride, "stride", axes, 1), numbers(dilation, "dilation", axes, 1)
+    same = isinstance(padding, str) and padding == "same" and not transposed
+    if same and max(strides) > 1:
+        raise ValueError(f"padding 'same' needs a stride of 1, got {stride}")
+    if isinstance(padding, str) and not same and (padding != "valid" or transposed):
+        raise ValueError(f"padding must be an integer, a tuple of them{'' if transposed else ', \'same\' or \'valid\''}, got {padding!r}")
+    paddings = numbers(0 if isinstance(padding, str) else padding, "padding", axes, 0)
+    for i in range(axes):
+        axis = &c.axis[3 - axes + i]
+        axis.taps, axis.step, axis.dilation, axis.before = cnp.PyArray_DIM(weight, 2 + i), strides[i], dilations[i], paddings[i]
+        axis.after = axis.before
+        if axis.taps < 1:
+            raise ValueError(f"weight must have at least one tap along each axis, got shape {np.shape(weight)}")
+        if same:
+            total = axis.dilation * (axis.taps - 1)
+            axis.before = total // 2
+            axis.after = total - total // 2
+    return 0
+
+
+cdef cnp.ndarray batched(cnp.ndarray x, str name, int axes):
+    """x with a batch axis in front."""
+    if cnp.PyArray_NDIM(x) == axes + 1:
+        return x[None]
+    if cnp.PyArray_NDIM(x) != axes + 2:
+        raise ValueError(f"{name} must have {axes + 2} dimensions (N, C, …) or {axes + 1} (C, …) for a weight of {axes + 2}, got shape {np.shape(x)}")
+    return x
+
+
+cdef int set_channels(Conv *c, cnp.ndarray x, cnp.ndarray weight, object groups, bint transposed) except -1:
+    """Batch, groups and channels; x: the operation's input, batched."""
+    cdef ptrdiff_t n, inputs = cnp.PyArray_DIM(x, 1), first = cnp.PyArray_DIM(weight, 0), second = cnp.PyArray_DIM(weight, 1)
+    if not isinstance(groups, int) or groups < 1 or first % groups:
+        raise ValueError(f"groups must be a positive integer that divides weight's first dimension, got {groups!r} for shape {np.shape(weight)}")
+    n = groups
+    if inputs != (first if transposed else second * n):
+        raise ValueError(f"x must have {first if transposed else second * n} channels for weight of shape {np.shape(weight)} and groups {n}, got shape {np.shape(x)}")
+    c.batch, c.groups, c.rows, c.channels = cnp.PyArray_DIM(x, 0), n, first // n, second
+    return 0
+
+
+cdef int forward_sizes(Conv *c, cnp.ndarray x) except -1:
+    """From the convolution's input to its output."""
+    cdef int i
+    cdef Axis *axis
+    for i in range(3 - c.axes, 3):
+        axis = &c.axis[i]
+        axis.size = cnp.PyArray_DIM(x, i - 1 + c.axes)
+        if axis.size + axis.before + axis.after <= axis.dilation * (axis.taps - 1):
+            raise ValueError(f"x padded to {axis.size + axis.before + axis.after} is smaller than the kernel, {axis.dilation * (axis.taps - 1) + 1}, "
+                             f"along axis {i - 1 + c.axes}: x has shape {np.shape(x)}")
+        axis.out = (axis.size + axis.before + axis.after - axis.dilation * (axis.taps - 1) - 1) // axis.step + 1
+    return 0
+
+
+cdef int transposed_sizes(Conv *c, cnp.ndarray x, object output_padding) except -1:
+    """From the transposed convolution's input to its output."""
+    cdef int i
+    cdef Axis *axis
+    more = numbers(output_padding, "output_padding", c.axes, 0)
+    for i in range(3 - c.axes, 3):
+        axis = &c.axis[i]
+        axis.out = cnp.PyArray_DIM(x, i - 1 + c.axes)
+        extra = more[i - 3 + c.axes]
+        if extra >= axis.step and extra >= axis.dilation:
+            raise ValueError(f"output_padding must be smaller than stride or dilation, got {extra} for stride {axis.step} and dilation {axis.dilation}")
+        axis.size = (axis.out - 1) * axis.step - axis.before - axis.after + axis.dilation * (axis.taps - 1) + extra + 1 if axis.out else 0
+        if axis.size < 0 or (axis.size == 0 and axis.out):
+            raise ValueError(f"the output must have at least one position along each axis, got {axis.size} along axis {i - 1 + c.axes} for x of shape {np.shape(x)}")
+    return 0
+
+
+cdef cnp.ndarray checked_bias(object bias, cnp.ndarray x, ptrdiff_t channels):
+    cdef cnp.ndarray b
+    if bias is None:
+        return None
+    b = real(bias, "bias")
+    same_dtype(x, "x", b, "bias")
+    if cnp.PyArray_NDIM(b) != 1 or cnp.PyArray_DIM(b, 0) != channels:
+        raise ValueError(f"bias must have shape ({channels},), got {np.shape(b)}")
+    return b
+
+
+cdef cnp.ndarray image_target(object out, cnp.ndarray x, bint unbatched, ptrdiff_t channels, Conv *c, bint transposed, cnp.ndarray weight):
+    """The array for a result of so many channels; for `out` without a batch, one without."""
+    cdef cnp.npy_intp shape[5]
+    cdef int i
+    shape[0], shape[1] = c.batch, channels
+    for i in range(c.axes):
+        shape[2 + i] = c.axis[3 - c.axes + i].size if transposed else c.axis[3 - c.axes + i].out
+    return target(out, c.axes + 2 - unbatched, shape + unbatched, cnp.PyArray_TYPE(x), x, weight, False)
+
+
+# --- the kernels' geometry ---
+
+cdef struct Taps:
+    # Along one axis: the first of the taps that reach the input, in the weight; how far apart; how many.
+    ptrdiff_t first, apart, count
+
+
+cdef Taps reaching(ptrdiff_t first, ptrdiff_t apart, ptrdiff_t count, ptrdiff_t out, ptrdiff_t step, ptrdiff_t dilation, ptrdiff_t size, ptrdiff_t *origin) noexcept:
+    """Of `count` taps those that read anything but zeros at some of `out` positions, at least one; moves the origin accordingly."""
+    cdef ptrdiff_t at, j, last = count - 1, low = 0
+    while low < last:
+        at = origin[0] + low * dilation
+        j = 0 if at >= 0 else (-at + step - 1) // step
+        if j < out and at + j * step < size:
+            break
+        low += 1
+    while last > low:
+        at = origin[0] + last * dilation
+        j = 0 if at >= 0 else (-at + step - 1) // step
+        if j < out and at + j * step < size:
+            break
+        last -= 1
+    origin[0] += low * dilation
+    return Taps(first + low * apart, apart, last - low + 1)
+
+
+cdef void join_axes(size_t *out, const size_t *taps, size_t *size, const size_t *step, const ptrdiff_t *origin) noexcept:
+    """Where every position reads just its own, the axes are one long one."""
+    cdef int i
+    for i in range(3):
+        if taps[i] != 1 or step[i] != 1 or origin[i] != 0 or size[i] != out[i]:
+            return
+    out[2] = size[2] = out[0] * out[1] * out[2]
+    out[0] = out[1] = size[0] = size[1] = 1
+
+
+cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, cnp.ndarray packed, int dtype) except -1:
+    """Pack the weights and convolve, with what both need."""
+    cdef double k = args.channels * <double>(args.taps[0] * args.taps[1] * args.taps[2])
+    cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (k + 8) / (20 if dtype == 0 else 10)
+    cdef size_t parts = shares(cycles), size
+    cdef Scratch scratch
+    pack.packed, pack.groups, pack.rows, pack.channels = cnp.PyArray_DATA(packed), args.groups, args.rows, args.channels
+    for i in range(3):
+        pack.taps[i] = args.taps[i]
+    launch(kernels.conv_pack_weight[dtype], pack, sizeof(pack[0]), 2.0 * k * args.groups * args.rows)
+    args.weight = pack.packed
+    size = conv_scratch(args, dtype, parts)
+    if size >= SIZE_MAX // parts:
+        raise MemoryError("the zeros around x that this stride, padding and dilation ask for do not fit in memory")
+    scratch = borrow(size * parts)
+    args.scratch = scratch.data
+    launch_shares(kernels.conv_forward[dtype], args, sizeof(args[0]), parts, cycles, True)
+    return give_back(scratch)
+
+
+cdef cnp.ndarray room(cnp.npy_intp elements, cnp.ndarray like):
+    return new(1, &elements, cnp.PyArray_TYPE(like))
+
+
+cdef int convolve(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, const Conv *c) except -1:
+    """y = the convolution of x."""
+    cdef fnn_conv_args args
+    cdef fnn_conv_pack_weight_args pack
+    cdef ptrdiff_t taps = c.axis[0].taps * c.axis[1].taps * c.axis[2].taps, inner = 1, offset = 0
+    cdef const Axis *axis
+    cdef Taps t
+    cdef int i
+    args.y, args.x, args.bias = cnp.PyArray_DATA(y), cnp.PyArray_DATA(x), NULL if bias is None else cnp.PyArray_DATA(bias)
+    args.batch, args.groups, args.rows, args.channels = c.batch, c.groups, c.rows, c.channels
+    args.activation, args.p, args.q = NULL, 0, 0
+    for i in range(2, -1, -1):
+        axis = &c.axis[i]
+        args.out[i], args.x_size[i], args.step[i], args.dilation[i], args.origin[i] = axis.out, axis.size, axis.step, axis.dilation, -axis.before
+        args.y_step[i], args.y_first[i] = 1, 0
+        t = reaching(0, 1, axis.taps, axis.out, axis.step, axis.dilation, axis.size, &args.origin[i])
+        args.taps[i] = t.count
+        pack.w_tap[i] = inner
+        offset += t.first * inner
+        inner *= axis.taps
+    join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
+    for i in range(3):
+        args.y_size[i] = args.out[i]
+    pack.weight = <char *>cnp.PyArray_DATA(weight) + offset * cnp.PyArray_ITEMSIZE(weight)
+    pack.w_group, pack.w_row, pack.w_channel = c.rows * c.channels * taps, c.channels * taps, taps
+    return run(&args, &pack, room(c.groups * c.rows * c.channels * args.taps[0] * args.taps[1] * args.taps[2], x), dtype_index(x))
+
+
+cdef ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b) noexcept:
+    while b:
+        a, b = b, a % b
+    return a
+
+
+cdef int turn_round(cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarray bias, const Conv *c) except -1:
+    """x = the transposed convolution of y: a convolution of y for each place that a position of x can have between the steps."""
+    cdef fnn_conv_args args
+    cdef fnn_conv_pack_weight_args pack
+    cdef ptrdiff_t taps = c.axis[0].taps * c.axis[1].taps * c.axis[2].taps, inner, offset, period, tap, place[3]
+    cdef const Axis *axis
+    cdef Taps t
+    cdef int i
+    cdef bint empty
+    args.y, args.x, args.bias = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), NULL if bias is None else cnp.PyArray_DATA(bias)
+    args.activation, args.p, args.q = NULL, 0, 0
+    for place[0] in range(min(c.axis[0].step, c.axis[0].size)):
+        for place[1] in range(min(c.axis[1].step, c.axis[1].size)):
+            for place[2] in range(min(c.axis[2].step, c.axis[2].size)):
+                args.batch, args.groups, args.rows, args.channels = c.batch, c.groups, c.channels, c.rows
+                inner, offset, empty = 1, 0, False
+                for i in range(2, -1, -1):
+                    axis = &c.axis[i]
+                    args.out[i], args.x_size[i], args.step[i] = (axis.size - place[i] + axis.step - 1) // axis.step, axis.out, 1
+                    args.y_size[i], args.y_step[i], args.y_first[i] = axis.size, axis.step, place[i]
+                    # position q = place + j step takes tap t from y's (q + before - t dilation) / step where that is whole: every `period` taps
+                    period = axis.step // greatest_common_divisor(axis.step, axis.dilation)
+                    tap = 0
+                    while tap < axis.taps and tap < period and (place[i] + axis.before - tap * axis.dilation) % axis.step:
+                        tap += 1
+                    if tap >= axis.taps or tap >= period:
+                        empty, tap, t = True, 0, Taps(0, 0, 1)
+                        args.dilation[i], args.origin[i] = 1, 0
+                    else:
+                        tap += (axis.taps - 1 - tap) // period * period     # the last one, which reads the lowest position
+                        args.dilation[i] = period * axis.dilation // axis.step
+                        args.origin[i] = (place[i] + axis.before - tap * axis.dilation) // axis.step    # exact
+                        t = reaching(tap, -period, tap // period + 1, args.out[i], 1, args.dilation[i], axis.out, &args.origin[i])
+                    args.taps[i] = t.count
+                    pack.w_tap[i] = t.apart * inner
+                    offset += t.first * inner
+                    inner *= axis.taps
+                if empty:
+                    args.channels = 0
+                if c.axis[0].step * c.axis[1].step * c.axis[2].step == 1:
+                    join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
+                    for i in range(3):
+                        args.y_size[i] = args.out[i]
+                pack.weight = <char *>cnp.PyArray_DATA(weight) + offset * cnp.PyArray_ITEMSIZE(weight)
+                pack.w_group, pack.w_row, pack.w_channel = c.rows * c.channels * taps, taps, c.channels * taps
+                run(&args, &pack, room(c.groups * c.rows * c.channels * args.taps[0] * args.taps[1] * args.taps[2], x), dtype_index(x))
+    return 0
+
+
+cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Conv *c, bint accumulate) except -1:
+    """dw of the convolution from x to what dy is the gradient of."""
+    cdef fnn_conv_weight_args args
+    cdef int i, dtype = dtype_index(x)
+    cdef size_t parts, size
+    cdef double cycles = 1000
+    cdef const Axis *axis
+    cdef Taps t
+    cdef Scratch scratch
+    args.dw, args.dy, args.x = cnp.PyArray_DATA(dw), cnp.PyArray_DATA(dy), cnp.PyArray_DATA(x)
+    args.batch, args.groups, args.rows, args.channels = c.batch, c.groups, c.rows, c.channels
+    args.accumulate = accumulate
+    for i in range(3):
+        axis = &c.axis[i]
+        args.out[i], args.x_size[i], args.step[i], args.dilation[i], args.origin[i] = axis.out, axis.size, axis.step, axis.dilation, -axis.before
+        t = reaching(0, 1, axis.taps, axis.out, axis.step, axis.dilation, axis.size, &args.origin[i])
+        args.taps[i], args.dw_taps[i], args.tap_first[i] = t.count, axis.taps, t.first
+    join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
+    cycles += c.batch * <double>args.out[0] * args.out[1] * args.out[2] * c.groups * c.rows * c.channels * args.taps[0] * args.taps[1] * args.taps[2] / (16 if dtype == 0 else 8)
+    parts = shares(cycles)
+    size = conv_weight_scratch(&args, dtype, parts)
+    if size >= SIZE_MAX // parts:
+        raise MemoryError("the zeros around x that this stride, padding and dilation ask for do not fit in memory")
+    scratch = borrow(size * parts)
+    args.scratch = scratch.data
+    launch_shares(kernels.conv_weight_gradient[dtype], &args, sizeof(args), parts, cycles, True)
+    return give_back(scratch)
+
+
+cdef int bias_gradient_of(cnp.ndarray db, cnp.ndarray dy, bint accumulate) except -1:
+    cdef fnn_channel_sums_args args
+    cdef double size = cnp.PyArray_SIZE(dy)
+    cdef int i
+    args.y, args.x, args.accumulate = cnp.PyArray_DATA(db), cnp.PyArray_DATA(dy), accumulate
+    args.outer, args.channels, args.inner = cnp.PyArray_DIM(dy, 0), cnp.PyArray_DIM(dy, 1), 1
+    for i in range(2, cnp.PyArray_NDIM(dy)):
+        args.inner *= cnp.PyArray_DIM(dy, i)
+    return launch(kernels.channel_sums[dtype_index(dy)], &args, sizeof(args), 0.3 * size + 20.0 * args.channels * args.outer)
+
+
+cdef cnp.ndarray gradient_array(object given, str name, cnp.ndarray like, int ndim, const cnp.npy_intp *shape):
+    """`given`, known to be a C-ordered array of this shape that a kernel can write to; a new one for None."""
+    cdef cnp.ndarray a
+    cdef int i
+    if given is None:
+        return new(ndim, shape, cnp.PyArray_TYPE(like))
+    a = real(given, name)
+    if a is not given or not cnp.PyArray_ISWRITEABLE(a):
+        raise TypeError(f"{name} must be a writeable, C-ordered, native float32 or float64 ndarray")
+    same_dtype(like, "x", a, name)
+    fits = cnp.PyArray_NDIM(a) == ndim
+    for i in range(ndim if fits else 0):
+        fits = fits and cnp.PyArray_DIM(a, i) == shape[i]
+    if not fits:
+        raise ValueError(f"{name} must have shape {tuple([shape[i] for i in range(ndim)])}, got {np.shape(a)}")
+    return a
+
+
+cdef tuple backward(bint transposed, object dy, object x, object weight, object stride, object padding, object dilation, object groups, object output_padding,
+                    object dweight, object dbias, bint accumulate, bint input_gradient, bint weight_gradient_, bint bias_gradient):
+    cdef cnp.ndarray a = real(x, "x"), w = real(weight, "weight"), g = real(dy, "dy"), dx = None, dw = None, db = None
+    cdef Conv c
+    cdef cnp.npy_intp channels
+    cdef int i
+    same_dtype(a, "x", w, "weight")
+    same_dtype(a, "x", g, "dy")
+    set_axes(&c, w, stride, padding, dilation, transposed)
+    unbatched = cnp.PyArray_NDIM(a) == c.axes + 1
+    a, g = batched(a, "x", c.axes), batched(g, "dy", c.axes)
+    set_channels(&c, a, w, groups, transposed)
+    if transposed:
+        transposed_sizes(&c, a, output_padding)
+    else:
+        forward_sizes(&c, a)
+    channels = c.groups * (c.channels if transposed else c.rows)
+    expected = (c.batch, channels) + tuple([c.axis[i].size if transposed else c.axis[i].out for i in range(3 - c.axes, 3)])
+    if np.shape(g) != expected:
+        raise ValueError(f"dy must have the result's shape {expected[1:] if unbatched else expected}, got {np.shape(dy)}")
+    if accumulate and ((weight_gradient_ and dweight is None) or (bias_gradient and dbias is None)):
+        raise ValueError("accumulate needs dweight and dbias to add to")
+    if weight_gradient_:
+        dw = gradient_array(dweight, "dweight", a, c.axes + 2, cnp.PyArray_DIMS(w))
+        if cnp.PyArray_SIZE(dw):
+            weight_gradient(dw, a if transposed else g, g if transposed else a, &c, accumulate)
+    if bias_gradient:
+        db = gradient_array(dbias, "dbias", a, 1, &channels)
+        bias_gradient_of(db, g, accumulate)
+    if input_gradient:
+        dx = new(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a))
+        if cnp.PyArray_SIZE(dx) and transposed:
+            convolve(dx, g, w, None, &c)
+        elif cnp.PyArray_SIZE(dx):
+            turn_round(dx, g, w, None, &c)
+    return dx[0] if unbatched and input_gradient else dx, dw, db
+
+
+# --- what users call ---
+
+def conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, out=None):
+    """The convolution of x: y[n, o, p] = bias[o] + sum over c and taps of weight[o, c, tap] x[n, c, p stride + tap dilation - padding].
+
+    x: (N, C, …) or (C, …) with one, two or three axes behind, zeros around them; weight: (O, C / groups, taps …); bias: (O,) or None. stride, padding,
+    dilation: an int or one for each axis; padding also 'valid' (none) or 'same' (y as large as x, more zeros at the end where they are odd).
+    Returns (N, O, …) or (O, …) with (size + 2 padding - dilation (taps - 1) - 1) // stride + 1 positions along each axis.
+    Raises ValueError where shapes and groups do not fit or the kernel is larger than the padded x, TypeError if dtypes differ.
+    """
+    cdef cnp.ndarray a = real(x, "x"), w = real(weight, "weight"), b, y
+    cdef Conv c
+    same_dtype(a, "x", w, "weight")
+    set_axes(&c, w, stride, padding, dilation, False)
+    unbatched = cnp.PyArray_NDIM(a) == c.axes + 1
+    a = batched(a, "x", c.axes)
+    set_channels(&c, a, w, groups, False)
+    forward_sizes(&c, a)
+    b = checked_bias(bias, a, c.groups * c.rows)
+    y = image_target(out, a, unbatched, c.groups * c.rows, &c, False, w)
+    if cnp.PyArray_SIZE(y):
+        convolve(y, a, w, b, &c)
+    return deliver(y, out)
+
+
+def conv_backward(dy, x, weight, stride=1, padding=0, dilation=1, groups=1, *, dweight=None, dbias=None, accumulate=False,
+                  input_gradient=True, weight_gradient=True, bias_gradient=True):
+    """(dx, dweight, dbias) of conv; None for those not asked for. dy: y's shape.
+
+    Gradients of parameters are written to the arrays given for them, or added where `accumulate`; new arrays are made where none is given.
+    """
+    return backward(False, dy, x, weight, stride, padding, dilation, groups, 0, dweight, dbias, accumulate, input_gradient, weight_gradient, bias_gradient)
+
+
+def conv_transpose(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1, out=None):
+    """The transposed convolution of x: y[n, o, q] = bias[o] + sum over c, p, taps with q = p stride + tap dilation - padding of weight[c, o, tap] x[n, c, p].
+
+    It is the gradient of conv's input, with x for dy. x: (N, C, …) or (C, …); weight: (C, O / groups, taps …); bias: (O,) or None. Returns (N, O, …) or
+    (O, …) with (size - 1) stride - 2 padding + dilation (taps - 1) + output_padding + 1 positions along each axis. Raises as conv does.
+    """
+    cdef cnp.ndarray a = real(x, "x"), w = real(weight, "weight"), b, y
+    cdef Conv c
+    same_dtype(a, "x", w, "weight")
+    set_axes(&c, w, stride, padding, dilation, True)
+    unbatched = cnp.PyArray_NDIM(a) == c.axes + 1
+    a = batched(a, "x", c.axes)
+    set_channels(&c, a, w, groups, True)
+    transposed_sizes(&c, a, output_padding)
+    b = checked_bias(bias, a, c.groups * c.channels)
+    y = image_target(out, a, unbatched, c.groups * c.channels, &c, True, w)
+    if cnp.PyArray_SIZE(y):
+        turn_round(y, a, w, b, &c)
+    return deliver(y, out)
+
+
+def conv_transpose_backward(dy, x, weight, stride=1, padding=0, output_padding=0, groups=1, dilation=1, *, dweight=None, dbias=None, accumulate=False,
+                            input_gradient=True, weight_gradient=True, bias_gradient=True):
+    """(dx, dweight, dbias) of conv_transpose, as conv_backward returns them."""
+    return backward(True, dy, x, weight, stride, padding, dilation, groups, output_padding, dweight, dbias, accumulate, input_gradient, weight_gradient, bias_gradient)

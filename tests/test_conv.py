@@ -1,0 +1,236 @@
+"""Convolution and transposed convolution: against the float64 reference, with the same bits everywhere, forward and backward."""
+
+import numpy as np
+import pytest
+from helpers import LAYOUTS, assert_close, assert_same_bits
+
+from fastnn import kernels, nn, reference
+from fastnn.gradcheck import gradcheck
+
+# images, channels in and out, size, taps, stride, padding, dilation, groups
+SHAPES = (
+    (1, 1, 1, (1,), (1,), 1, 0, 1, 1),
+    (2, 3, 5, (9,), (3,), 1, 1, 1, 1),
+    (2, 4, 6, (20,), (4,), 2, 3, 1, 2),
+    (1, 2, 3, (700,), (5,), 1, 2, 3, 1),
+    (2, 3, 8, (8, 8), (3, 3), 1, 1, 1, 1),
+    (3, 4, 4, (7, 9), (3, 2), 2, 1, 1, 1),
+    (2, 6, 6, (9, 9), (3, 3), 1, 1, 1, 6),
+    (2, 4, 12, (17, 16), (3, 3), 2, 1, 1, 4),
+    (2, 8, 16, (5, 5), (1, 1), 1, 0, 1, 1),
+    (2, 40, 50, (16, 16), (1, 1), 1, 0, 1, 1),
+    (2, 8, 16, (5, 5), (1, 1), 2, 0, 1, 1),
+    (2, 2, 3, (12, 13), (5, 3), (3, 2), (2, 1), (1, 2), 1),
+    (2, 64, 20, (8, 8), (3, 3), 1, 1, 1, 1),
+    (5, 40, 70, (4, 4), (3, 3), 1, 1, 1, 1),
+    (2, 3, 9, (32, 32), (3, 3), 1, 1, 1, 1),
+    (1, 3, 10, (36, 40), (7, 7), 2, 3, 1, 1),
+    (3, 5, 4, (1, 1), (3, 3), 1, 1, 1, 1),
+    (2, 4, 4, (6, 6), (3, 3), 4, 1, 1, 1),
+    (2, 4, 4, (20, 20), (3, 3), 1, 4, 4, 1),
+    (2, 4, 6, (5, 6, 7), (3, 2, 3), (1, 2, 1), 1, 1, 2),
+    (1, 2, 3, (6, 6, 6), (3, 3, 3), 2, 1, 2, 1),
+)
+EMPTY = ((0, 3, 4, (5, 5), (3, 3), 1, 1, 1, 1), (2, 0, 4, (5, 5), (3, 3), 1, 1, 1, 1), (2, 3, 0, (5, 5), (3, 3), 1, 1, 1, 1), (2, 3, 4, (0, 5), (3, 3), 1, 2, 1, 1))
+
+
+def operands(shape, dtype, rng):
+    n, channels, outputs, size, taps, *_, groups = shape
+    x, w, b = rng.standard_normal((n, channels, *size)), rng.standard_normal((outputs, channels // groups, *taps)), rng.standard_normal(outputs)
+    return x.astype(dtype), w.astype(dtype), b.astype(dtype)
+
+
+def wide(*arrays):
+    return [a.astype(np.float64) for a in arrays]
+
+
+def check(actual, function, *arrays, options):
+    """Against the reference's function of these arrays, each result on the scale of the sum of its terms' magnitudes."""
+    expected = function(*wide(*arrays), **options)
+    magnitude = function(*[abs(a) for a in wide(*arrays)], **options)
+    single = not isinstance(expected, tuple)
+    results = [(actual, expected, magnitude)] if single else zip(actual, expected, magnitude, strict=True)
+    for a, e, m in results:
+        assert a.dtype == arrays[0].dtype
+        assert_close(a, e, magnitude=m)
+
+
+@pytest.mark.parametrize("shape", SHAPES + EMPTY, ids=str)
+def test_conv_matches_reference(shape, dtype, rng):
+    x, w, b = operands(shape, dtype, rng)
+    options = dict(zip(("stride", "padding", "dilation", "groups"), shape[-4:], strict=True))
+    y = kernels.conv(x, w, b, **options)
+    check(y, reference.conv, x, w, b, options=options)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    check(kernels.conv_backward(dy, x, w, **options), reference.conv_backward, dy, x, w, options=options)
+
+
+@pytest.mark.parametrize("extra", (0, 1))
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_conv_transpose_matches_reference(shape, extra, dtype, rng):
+    n, channels, outputs, size, taps, stride, padding, dilation, groups = shape
+    x, b = rng.standard_normal((n, outputs, *size)).astype(dtype), rng.standard_normal(channels).astype(dtype)
+    w = rng.standard_normal((outputs, channels // groups, *taps)).astype(dtype)
+    extra = extra if np.min(stride) > 1 else 0
+    options = {"stride": stride, "padding": padding, "output_padding": extra, "groups": groups, "dilation": dilation}
+    try:
+        y = kernels.conv_transpose(x, w, b, **options)
+    except ValueError as error:
+        assert "at least one position" in str(error)
+        return
+    check(y, reference.conv_transpose, x, w, b, options=options)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    check(kernels.conv_transpose_backward(dy, x, w, **options), reference.conv_transpose_backward, dy, x, w, options=options)
+
+
+@pytest.mark.parametrize("padding", ("same", "valid"))
+@pytest.mark.parametrize("taps", ((4,), (3, 2), (1, 2, 3)))
+def test_padding_by_name(padding, taps, rng):
+    x, w = rng.standard_normal((2, 3, *(6 + t for t in taps))), rng.standard_normal((4, 3, *taps))
+    y = kernels.conv(x, w, padding=padding, dilation=2)
+    check(y, reference.conv, x, w, options={"padding": padding, "dilation": 2})
+    assert padding == "valid" or y.shape[2:] == x.shape[2:]
+    dy = rng.standard_normal(y.shape)
+    check(kernels.conv_backward(dy, x, w, padding=padding, dilation=2), reference.conv_backward, dy, x, w, options={"padding": padding, "dilation": 2})
+
+
+@pytest.mark.parametrize("shape", [SHAPES[i] for i in (2, 3, 5, 6, 7, 9, 11, 13, 15, 18, 19)], ids=str)
+def test_is_bitwise_equal_across_instruction_sets_and_threads(shape, dtype, rng):
+    x, w, b = operands(shape, dtype, rng)
+    options = dict(zip(("stride", "padding", "dilation", "groups"), shape[-4:], strict=True))
+    assert_same_bits(lambda: kernels.conv(x, w, b, **options))
+    dy = rng.standard_normal(kernels.conv(x, w, b, **options).shape).astype(dtype)
+    assert_same_bits(lambda: kernels.conv_backward(dy, x, w, **options))
+
+
+def test_an_image_alone_equals_the_image_in_a_batch(dtype, rng):
+    for shape in (SHAPES[4], SHAPES[12], SHAPES[13], SHAPES[14]):
+        x, w, b = operands(shape, dtype, rng)
+        y = kernels.conv(x, w, b, padding=1)
+        dy = rng.standard_normal(y.shape).astype(dtype)
+        dx = kernels.conv_backward(dy, x, w, padding=1)[0]
+        for i in range(len(x)):
+            np.testing.assert_array_equal(kernels.conv(x[i], w, b, padding=1), y[i])
+            np.testing.assert_array_equal(kernels.conv_backward(dy[i], x[i], w, padding=1)[0], dx[i])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_does_not_matter(layout, dtype, rng):
+    x, w, b = operands(SHAPES[5], dtype, rng)
+    relaid = LAYOUTS[layout]
+    y = kernels.conv(x, w, b, 2, 1)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    np.testing.assert_array_equal(kernels.conv(relaid(x), relaid(w), relaid(b), 2, 1), y)
+    for a, e in zip(kernels.conv_backward(relaid(dy), relaid(x), relaid(w), 2, 1), kernels.conv_backward(dy, x, w, 2, 1), strict=True):
+        np.testing.assert_array_equal(a, e)
+    out = relaid(np.zeros_like(y))
+    if out.flags.writeable and out.dtype.isnative:
+        assert kernels.conv(x, w, b, 2, 1, out=out) is out
+        np.testing.assert_array_equal(out, y)
+
+
+def test_gradients_accumulate(dtype, rng):
+    x, w, b = operands(SHAPES[4], dtype, rng)
+    dy = rng.standard_normal(kernels.conv(x, w).shape).astype(dtype)
+    _, dw, db = kernels.conv_backward(dy, x, w)
+    sums = dw.copy(), db.copy()
+    kernels.conv_backward(dy, x, w, dweight=sums[0], dbias=sums[1], accumulate=True)
+    np.testing.assert_array_equal(sums[0], dw + dw)
+    np.testing.assert_array_equal(sums[1], db + db)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (lambda d: nn.Conv1d(4, 6, 3, padding=2, dilation=2, groups=2, dtype=d, rng=1), (2, 4, 9)),
+        (lambda d: nn.Conv2d(3, 4, 3, stride=2, padding=1, dtype=d, rng=1), (2, 3, 6, 5)),
+        (lambda d: nn.Conv2d(2, 3, (3, 2), padding="same", bias=False, dtype=d, rng=1), (2, 4, 5)),
+        (lambda d: nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect", dtype=d, rng=1), (2, 2, 4, 5)),
+        (lambda d: nn.Conv2d(2, 3, 4, padding="same", padding_mode="circular", dtype=d, rng=1), (2, 2, 5, 5)),
+        (lambda d: nn.Conv2d(4, 4, 3, padding=1, groups=4, padding_mode="replicate", dtype=d, rng=1), (2, 4, 4, 4)),
+        (lambda d: nn.Conv3d(2, 3, 2, stride=(1, 2, 1), dtype=d, rng=1), (2, 2, 3, 4, 4)),
+        (lambda d: nn.ConvTranspose1d(4, 6, 3, stride=2, groups=2, dtype=d, rng=1), (2, 4, 5)),
+        (lambda d: nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1, output_padding=1, dtype=d, rng=1), (2, 3, 3, 4)),
+        (lambda d: nn.ConvTranspose3d(2, 3, 2, dilation=2, bias=False, dtype=d, rng=1), (2, 2, 3, 2)),
+    ],
+)
+def test_gradient_matches_central_differences(layer, shape, rng):
+    gradcheck(layer(np.float64), rng.standard_normal(shape if len(shape) > 3 or "1d" in repr(layer(np.float64)) else shape))
+
+
+def test_transposed_layer_takes_an_output_size(rng):
+    layer = nn.ConvTranspose2d(2, 3, 3, stride=2, padding=1, rng=1)
+    x = rng.standard_normal((1, 2, 4, 4)).astype(np.float32)
+    assert layer(x, output_size=(8, 7)).shape == (1, 3, 8, 7)
+    assert layer.backward(np.ones((1, 3, 8, 7), np.float32)).shape == x.shape
+    with pytest.raises(ValueError, match="output_size must be from"):
+        layer(x, output_size=(9, 7))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"stride": 0}, ValueError, "stride must be from 1"),
+        ({"stride": -1}, ValueError, "stride must be from 1"),
+        ({"stride": (1, 2, 3)}, ValueError, "stride must have 2 numbers"),
+        ({"stride": 1.5}, TypeError, "stride must be an integer"),
+        ({"padding": -1}, ValueError, "padding must be from 0"),
+        ({"padding": 2**62}, ValueError, "padding must be from 0"),
+        ({"padding": "some"}, ValueError, "padding must be"),
+        ({"padding": "same", "stride": 2}, ValueError, "needs a stride of 1"),
+        ({"dilation": 2**30}, ValueError, "smaller than the kernel"),
+        ({"dilation": 2**62}, ValueError, "dilation must be from 1"),
+        ({"groups": 0}, ValueError, "groups must be a positive integer"),
+        ({"groups": 3}, ValueError, "groups must be a positive integer"),
+        ({"groups": 2}, ValueError, "x must have 6 channels"),
+        ({"bias": np.zeros(3, np.float32)}, ValueError, r"bias must have shape \(4,\)"),
+        ({"bias": np.zeros(4)}, TypeError, "bias must have x's dtype"),
+        ({"x": np.zeros((2, 3, 2, 5), np.float32)}, ValueError, "smaller than the kernel"),
+        ({"x": np.zeros((3, 5), np.float32)}, ValueError, "x must have 4 dimensions"),
+        ({"x": np.zeros((1, 3, 5, 5))}, TypeError, "dtype"),
+        ({"weight": np.zeros((4, 3), np.float32)}, ValueError, "weight must have 3, 4 or 5 dimensions"),
+        ({"weight": np.zeros((4, 3, 0, 2), np.float32)}, ValueError, "at least one tap"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, error, words):
+    given = {"x": np.zeros((2, 3, 5, 5), np.float32), "weight": np.zeros((4, 3, 3, 3), np.float32), **arguments}
+    with pytest.raises(error, match=words):
+        kernels.conv(**given)
+
+
+def test_huge_geometry_is_an_error_or_right():
+    x, w = np.ones((1, 1, 5, 5), np.float32), np.ones((1, 1, 3, 3), np.float32)
+    with pytest.raises((MemoryError, ValueError)):
+        kernels.conv(x, w, padding=2**30)
+    assert kernels.conv(x, w, padding=2**30, dilation=2**30).shape == (1, 1, 5, 5)
+    np.testing.assert_array_equal(kernels.conv(x, w, padding=2**30, dilation=2**30), x)
+    np.testing.assert_array_equal(kernels.conv_backward(x, x, w, padding=2**30, dilation=2**30)[1][0, 0], np.pad([[25.0]], 1))
+    assert kernels.conv(x, w, stride=2**30).shape == (1, 1, 1, 1)
+    with pytest.raises((MemoryError, ValueError)):
+        kernels.conv_transpose(x, w, stride=2**30)
+    with pytest.raises(ValueError, match="at least one position"):
+        kernels.conv_transpose(x, w, padding=2**30)
+
+
+def test_infinities_and_nan_stay_where_they_are(dtype):
+    x, w = np.ones((1, 2, 6, 20), dtype), np.ones((3, 2, 3, 3), dtype)
+    x[0, 1, 2, 17] = np.nan
+    y = kernels.conv(x, w, padding=1)
+    expected = np.zeros((6, 20), bool)
+    expected[1:4, 16:19] = True
+    np.testing.assert_array_equal(np.isnan(y), np.broadcast_to(expected, y.shape))
+    dw = kernels.conv_backward(np.ones_like(y), x, w, padding=1)[1]
+    np.testing.assert_array_equal(np.isnan(dw), np.broadcast_to(np.array([False, True])[:, None, None], dw.shape))
+
+
+def test_layers_name_what_is_wrong():
+    with pytest.raises(ValueError, match="in_channels must be a multiple of groups 2, got 3"):
+        nn.Conv2d(3, 4, 3, groups=2)
+    with pytest.raises(ValueError, match="kernel_size must be at least 1, got 0"):
+        nn.Conv2d(3, 4, 0)
+    with pytest.raises(ValueError, match=r"x must have shape \(N, 3, H, W\) or \(3, H, W\), got \(1, 4, 5, 5\)"):
+        nn.Conv2d(3, 4, 3)(np.zeros((1, 4, 5, 5), np.float32))
+    with pytest.raises(ValueError, match="padding_mode must be one of"):
+        nn.Conv1d(3, 4, 3, padding_mode="mirror")
+    with pytest.raises(ValueError, match="padding must be one of"):
+        nn.Conv1d(3, 4, 3, padding="full")
