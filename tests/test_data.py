@@ -7,15 +7,17 @@ import json
 import os
 import struct
 import sys
+import tarfile
 import urllib.request
 
 import numpy as np
 import pytest
 
 from fastnn import data
-from fastnn.data import DataLoader, digits, mnist, read_idx, split
+from fastnn.data import CIFAR10_CLASSES, FASHION_MNIST_CLASSES, DataLoader, cifar10, digits, fashion_mnist, mnist, read_cifar10, read_idx, split
 
 module = sys.modules["fastnn.data.mnist"]  # fastnn.data.mnist itself is the function
+cifar = sys.modules["fastnn.data.cifar"]
 
 
 # the digits
@@ -174,6 +176,21 @@ def test_mnist_download_goes_to_the_next_mirror_and_fetches_once(tmp_path, monke
     assert len(asked) == 8
 
 
+def test_fashion_mnist_is_read_and_fetched_as_mnist_is(tmp_path, monkeypatch):
+    small_mnist(tmp_path)
+    (x, y), _ = fashion_mnist(tmp_path, flatten=False)
+    assert x.shape == (3, 1, 28, 28) and [FASHION_MNIST_CLASSES[i] for i in y] == ["dress", "trouser", "ankle boot"]
+    contents = {path.name[:-3]: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(module, "FASHION_FILES", {name: hashlib.md5(c).hexdigest() for name, c in contents.items()})
+    answers = {f"{module.FASHION_MIRRORS[1]}{name}.gz": content for name, content in contents.items()}
+    again = gzip.compress(gzip.decompress(contents["train-images-idx3-ubyte"]), 1)  # the same images, but not the file that was published
+    answers[f"{module.FASHION_MIRRORS[0]}train-images-idx3-ubyte.gz"] = again
+    asked = serve(monkeypatch, answers)
+    assert np.array_equal(fashion_mnist(tmp_path / "new", download=True, flatten=False)[0][0], x) and len(asked) == 8
+    with pytest.raises(FileNotFoundError, match=r"Fashion-MNIST needs train-images.*fastnn\.data\.fashion_mnist"):
+        fashion_mnist(tmp_path / "none")
+
+
 def test_failed_mnist_download_leaves_nothing_behind(tmp_path, monkeypatch):
     serve(monkeypatch, {f"{module.MIRRORS[0]}train-images-idx3-ubyte.gz": gzip.compress(b"something else")})
     with pytest.raises(ConnectionError, match=r"SHA-256.*no route"):
@@ -190,6 +207,110 @@ def test_real_mnist_is_complete():
     for name, checksum in module.FILES.items():
         raw = read_idx(os.path.join(os.environ["FASTNN_MNIST_DIR"], name + ".gz"))
         assert hashlib.sha256(idx_bytes(raw, 8)).hexdigest() == checksum
+
+
+# CIFAR-10
+
+def cifar_files(rng, rows=2):
+    """Six small files: name → bytes."""
+    def records():
+        images = rng.integers(0, 256, (rows, 3072), dtype=np.uint8)
+        return np.column_stack([rng.integers(0, 10, rows, dtype=np.uint8), images]).tobytes()
+
+    return {name: records() for part in cifar.PARTS for name in part}
+
+
+def pack(files, folder="cifar-10-batches-bin/"):
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        for name, content in {**files, "readme.html": b"hello"}.items():
+            about = tarfile.TarInfo(folder + name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("place", ["archive", "unpacked", "folder itself"])
+def test_cifar10_is_read_from_its_archive_or_unpacked(tmp_path, rng, place):
+    files = cifar_files(rng)
+    if place == "archive":
+        (tmp_path / cifar.ARCHIVE).write_bytes(pack(files))
+    else:
+        folder = tmp_path / cifar.FOLDER if place == "unpacked" else tmp_path
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    (x, y), (x_test, y_test) = cifar10(tmp_path)
+    assert x.shape == (10, 3, 32, 32) and x_test.shape == (2, 3, 32, 32) and x.dtype == x_test.dtype == np.float32
+    assert y.shape == (10,) and y_test.shape == (2,) and y.dtype == y_test.dtype == np.int64
+    content = b"".join(files[name] for name in cifar.PARTS[0])
+    for row in range(10):
+        record = content[3073 * row : 3073 * (row + 1)]
+        assert y[row] == record[0]
+        for at in ((0, 0, 0), (0, 0, 31), (1, 5, 7), (2, 31, 31)):  # red, green and blue plane, each row by row
+            assert x[row][at] == np.float32(record[1 + at[0] * 1024 + at[1] * 32 + at[2]]) / np.float32(255)
+    assert len(CIFAR10_CLASSES) == 10 and CIFAR10_CLASSES[3] == "cat"
+    (tmp_path / "one.bin").write_bytes(files["test_batch.bin"])
+    images, labels = read_cifar10(tmp_path / "one.bin")
+    assert images.shape == (2, 3, 32, 32) and images.dtype == np.uint8 and np.array_equal(labels, y_test)
+    assert np.array_equal(images.astype(np.float32) / np.float32(255), x_test)
+
+
+@pytest.mark.parametrize("name, damage, sentence", [
+    ("test_batch.bin", lambda c: c[:-1], r"test_batch.bin is cut short.*records of 3073 bytes, but its 6145 bytes leave 3072 over"),
+    ("data_batch_4.bin", lambda c: c + b"x", "data_batch_4.bin is cut short or not a file of CIFAR-10"),
+    ("data_batch_2.bin", lambda c: c[:3073] + b"\x0a" + c[3074:], "data_batch_2.bin should hold labels from 0 to 9, but record 1 has 10"),
+])
+@pytest.mark.parametrize("archive", [False, True])
+def test_damaged_cifar10_file_is_told_in_a_sentence(tmp_path, rng, name, damage, sentence, archive):
+    files = cifar_files(rng)
+    files[name] = damage(files[name])
+    if archive:
+        (tmp_path / cifar.ARCHIVE).write_bytes(pack(files))
+    else:
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=sentence):
+        cifar10(tmp_path)
+
+
+@pytest.mark.parametrize("damage, sentence", [
+    (lambda files: pack(files)[:-200], "damaged or incomplete archive"),
+    (lambda files: b"not an archive", "damaged or incomplete archive"),
+    (lambda files: gzip.compress(b"x" * 1000), "damaged or incomplete archive"),
+    (lambda files: pack({**files, "test_batch.bin": b""} | {"data_batch_3.bin": b""}, "other/")[:300], "damaged or incomplete archive"),
+    (lambda files: pack({name: c for name, c in files.items() if name != "data_batch_3.bin"}), "should hold cifar-10-batches-bin/data_batch_3.bin, but does not"),
+])
+def test_damaged_cifar10_archive_is_told_in_a_sentence(tmp_path, rng, damage, sentence):
+    (tmp_path / cifar.ARCHIVE).write_bytes(damage(cifar_files(rng, 20)))
+    with pytest.raises(ValueError, match=sentence):
+        cifar10(tmp_path)
+
+
+def test_missing_cifar10_names_what_is_missing_and_how_to_get_it(tmp_path, rng):
+    with pytest.raises(FileNotFoundError, match=r"cifar-10-binary.tar.gz, or the folder cifar-10-batches-bin.*download=True"):
+        cifar10(tmp_path)
+    (tmp_path / "test_batch.bin").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match="needs data_batch_1.bin"):
+        cifar10(tmp_path)
+
+
+def test_cifar10_download_is_verified_and_done_once(tmp_path, rng, monkeypatch):
+    content = pack(cifar_files(rng))
+    url = f"{cifar.MIRRORS[1]}{cifar.ARCHIVE}"
+    asked = serve(monkeypatch, {url: content})
+    with pytest.raises(ConnectionError, match=r"CIFAR-10's .*no route.*its MD5 is [0-9a-f]{32}, not c32a1d4a"):
+        cifar10(tmp_path, download=True)
+    assert os.listdir(tmp_path) == []
+    monkeypatch.setattr(cifar, "CHECKSUM", hashlib.md5(content).hexdigest())
+    (x, _), _ = cifar10(tmp_path / "new", download=True)
+    assert x.shape == (10, 3, 32, 32) and os.listdir(tmp_path / "new") == [cifar.ARCHIVE] and len(asked) == 4
+    cifar10(tmp_path / "new", download=True)
+    assert len(asked) == 4
+    monkeypatch.setattr(cifar, "_LARGEST", 100)
+    with pytest.raises(ConnectionError, match="more than 100 bytes"):
+        cifar10(tmp_path / "large", download=True)
+    assert os.listdir(tmp_path / "large") == []
 
 
 # the loader
@@ -310,4 +431,4 @@ def test_split_parts_the_rows(fraction, count):
 
 
 def test_data_exports_its_names():
-    assert {"DataLoader", "digits", "mnist", "read_idx", "split"} <= set(dir(data))
+    assert {"DataLoader", "cifar10", "digits", "fashion_mnist", "mnist", "read_idx", "split"} <= set(dir(data))
