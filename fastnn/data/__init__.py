@@ -1,5 +1,9 @@
-"""Data sets and loaders."""
+"""Data sets, loaders, and augmentation of images."""
 
+from .augment import Compose as Compose
+from .augment import Normalize as Normalize
+from .augment import RandomCrop as RandomCrop
+from .augment import RandomHorizontalFlip as RandomHorizontalFlip
 from .cifar import CIFAR10_CLASSES as CIFAR10_CLASSES
 from .cifar import cifar10 as cifar10
 from .cifar import read_cifar10 as read_cifar10
