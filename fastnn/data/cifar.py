@@ -28,6 +28,7 @@ ARCHIVE, FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/")
 CHECKSUM = "c32a1d4ab5d03f1284b67883e8d87530"  # the archive's MD5, as its author publishes it
 PARTS = (tuple(f"data_batch_{i}.bin" for i in range(1, 6)), ("test_batch.bin",))
+NAMES = PARTS[0] + PARTS[1]
 
 _SHAPE, _RECORD = (3, 32, 32), 3073
 _LARGEST = 256 << 20  # bytes: neither the archive nor one of its files is larger than this
@@ -36,7 +37,7 @@ _LARGEST = 256 << 20  # bytes: neither the archive nor one of its files is large
 def cifar10(directory: str | os.PathLike[str], download: bool = False) -> tuple[Part, Part]:
     """Return ``(x_train, y_train), (x_test, y_test)`` from the six files of CIFAR-10's binary version.
 
-    They are looked for in `directory`, in its folder cifar-10-batches-bin, and in the archive cifar-10-binary.tar.gz there.
+    They are looked for in `directory`'s folder cifar-10-batches-bin, in itself, and in the archive cifar-10-binary.tar.gz there.
     x: float32 (n, 3, 32, 32), red, green and blue from 0 to 1. y: int64 (n,), an index into CIFAR10_CLASSES.
     download: first fetch the archive if nothing is there (170 MB), verified before it is put in place. All images are 740 MB of memory.
     Raises FileNotFoundError if the files are missing, ValueError for one that is damaged or not CIFAR-10's, ConnectionError if no mirror answers.
@@ -58,26 +59,23 @@ def read_cifar10(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], NDArr
 
 
 def _unpacked(folder: Path) -> Path | None:
-    return next((place for place in (folder / FOLDER, folder) if (place / "test_batch.bin").is_file()), None)
+    return next((place for place in (folder / FOLDER, folder) if all((place / name).is_file() for name in NAMES)), None)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, tuple[str, bytes]]]:
     """Each file's name with its name for errors and its bytes."""
     place, archive = _unpacked(folder), folder / ARCHIVE
-    names = [name for part in PARTS for name in part]
     if place is not None:
-        for name in names:
-            if not (place / name).is_file():
-                raise FileNotFoundError(f"CIFAR-10 needs {name} in {place}, but it is not there.")
+        for name in NAMES:
             yield name, (str(place / name), (place / name).read_bytes())
         return
     if not archive.is_file():
-        raise FileNotFoundError(f"CIFAR-10 needs {ARCHIVE}, or the folder {FOLDER} that it unpacks to, in {folder}, but neither is there. Get it "
+        raise FileNotFoundError(f"CIFAR-10 needs {ARCHIVE}, or the six files that it unpacks to, in {folder}, but neither is there. Get it "
                                 f"with fastnn.data.cifar10({str(folder)!r}, download=True), or from {MIRRORS[0]}{ARCHIVE}.")
     try:
         with tarfile.open(archive, "r:gz") as files:
             found = {Path(member.name).name: member for member in files if member.isfile()}
-            for name in names:
+            for name in NAMES:
                 if name not in found:
                     raise ValueError(f"{archive} should hold {FOLDER}/{name}, but does not.")
                 if found[name].size > _LARGEST:

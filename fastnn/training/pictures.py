@@ -61,17 +61,17 @@ def filters(weight: ArrayLike, path: PathLike | None = None) -> Any:
     """Draw each filter of a first layer. weight: (filters, channels, height, width), of a convolution, or of a Linear with its rows as images.
 
     Filters of three channels are shown in colour, each scaled to its own range; else every channel is a picture of its own, blue where it is negative, red
-    where it is positive, white at 0, all on one scale. At most 256 pictures are drawn.
+    where it is positive, white at 0, all on one scale. At most 128 pictures are drawn.
     """
     w = np.asarray(weight)
     if w.ndim != 4 or not w.size:
         raise ValueError(f"weight must have shape (filters, channels, height, width) and not be empty, got {w.shape}")
     coloured = w.shape[1] == 3
     pictures = w if coloured else w.reshape(-1, 1, *w.shape[2:])
-    drawn = pictures[:256]
-    columns = min(len(drawn), max(6, int(np.ceil(np.sqrt(1.6 * len(drawn))))))
+    drawn = pictures[:128]
+    columns = min(len(drawn), max(6, int(np.ceil(np.sqrt(2 * len(drawn))))))
     some = "" if len(drawn) == len(pictures) else f", the first {len(drawn)}"
-    title = f"{len(w)} filters of {w.shape[2]}×{w.shape[3]}" + (f" over {w.shape[1]} channels" if w.shape[1] > 1 else "") + some
+    title = f"{len(w)} filter{'s' * (len(w) > 1)} of {w.shape[2]}×{w.shape[3]}" + (f" over {w.shape[1]} channels" if w.shape[1] > 1 else "") + some
     figure, tiles = _tiles(-(-len(drawn) // columns), columns, title, 0.78, 0.78)
     limit = float(np.abs(drawn).max()) or 1.0
     for axes, picture in zip(tiles, drawn):
