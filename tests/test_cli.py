@@ -257,6 +257,19 @@ def test_predict_writes_a_csv(trained, samples, capfd):
     assert main(["predict", trained, "x.npy"]) == 0
 
 
+def test_predict_reads_models_of_the_first_version(trained, samples, capfd):
+    np.save("x.npy", samples[1])
+    assert main(["predict", trained, "x.npy"]) == 0
+    now = capfd.readouterr().out
+    state, _, about = read_file(trained)
+    old = {"architecture": about["architecture"], "features": 64, "whole_numbers_up_to": 16}
+    model = build(about["architecture"])
+    model.load_state_dict(state)
+    fastnn.save(model, "old.safetensors", metadata=old)
+    assert main(["predict", "old.safetensors", "x.npy"]) == 0
+    assert capfd.readouterr().out == now
+
+
 def test_predict_tells_what_is_wrong_in_one_sentence(trained, capfd):
     np.save("narrow.npy", np.zeros((2, 63)))
     np.save("words.npy", np.array(["a"]))
