@@ -14,7 +14,7 @@ import pytest
 
 import fastnn
 from fastnn.cli import main
-from fastnn.data import digits
+from fastnn.data import CIFAR10_CLASSES, digits
 from fastnn.training.architecture import build
 from fastnn.training.files import read_file
 
@@ -93,6 +93,103 @@ def test_train_without_a_hidden_layer(capfd):
     assert json.loads(capfd.readouterr().out)["test_accuracy"] > 0.9
 
 
+IMAGE_MODELS = ("small_cnn", "vgg", "resnet20", "mobilenet")
+
+
+def train_small(model, *arguments):
+    return main(["train", "--model", model, "--epochs", "1", "--batch-size", "128", "--threads", "1", "--output", f"{model}.safetensors", *arguments])
+
+
+@pytest.mark.parametrize("model", IMAGE_MODELS)
+def test_train_saves_every_model_so_that_predict_can_use_it(model, capfd):
+    assert train_small(model, "--json") == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["network"] == model and result["hidden"] is None and result["numpy"] is None
+    x, y = digits()[1]
+    np.savez("test.npz", x=x, y=y)
+    assert main(["predict", f"{model}.safetensors", "test.npz", "--labels", "test.npz"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 366 and lines[-1] == f"{100 * result['test_accuracy']:.2f} % of 364 are right"
+
+
+def test_train_with_augmentation_is_reproducible(capfd):
+    files = []
+    for name in ("a", "b"):
+        assert train_small("small_cnn", "--augment", "--epochs", "2", "--output", name) == 0
+        assert "augmented in training" in capfd.readouterr().out
+        files.append({key: value.tobytes() for key, value in read_file(name)[0].items()})
+    assert train_small("small_cnn", "--epochs", "2", "--output", "plain") == 0
+    plain = {key: value.tobytes() for key, value in read_file("plain")[0].items()}
+    assert files[0] == files[1] != plain
+
+
+def small_cifar10(folder, rows=40):
+    """Files in which the class is the brightness of the image."""
+    from fastnn.data.cifar import NAMES
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        labels = rng.integers(0, 10, rows)
+        pixels = 25 * labels[:, None] + rng.integers(0, 10, (rows, 3072))
+        (folder / name).write_bytes(np.column_stack([labels, pixels]).astype(np.uint8).tobytes())
+
+
+def test_train_and_predict_know_cifar10(tmp_path, capfd):
+    small_cifar10(tmp_path / "data")
+    assert main(["train", "--data", "cifar10", "--data-dir", "data", "--epochs", "30", "--hidden", "32", "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    about = read_file("model.safetensors")[2]
+    assert about["shape"] == [3072] and about["image"] == [3, 32, 32] and about["classes"] == list(CIFAR10_CLASSES)
+    assert main(["predict", "model.safetensors", "data/test_batch.bin", "--labels", "data/test_batch.bin"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].split() == ["row", "class", "probability", "name"] and len(lines) == 42
+    assert all(line.split()[3] == CIFAR10_CLASSES[int(line.split()[1])] for line in lines[1:-1])
+    assert lines[-1] == f"{100 * result['test_accuracy']:.2f} % of 40 are right"
+
+
+def test_train_knows_fashion_mnist(tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    for which, rows in (("train", 200), ("t10k", 50)):
+        Path(f"{which}-images-idx3-ubyte").write_bytes(idx(rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8)))
+        Path(f"{which}-labels-idx1-ubyte").write_bytes(idx(rng.integers(0, 10, rows, dtype=np.uint8)))
+    assert main(["train", "--data", "fashion-mnist", "--data-dir", ".", "--epochs", "1"]) == 0
+    assert "200 training and 50 test samples of 784 numbers" in capfd.readouterr().out
+    assert main(["predict", "model.safetensors", "t10k-images-idx3-ubyte", "--labels", "t10k-labels-idx1-ubyte"]) == 0
+    assert capfd.readouterr().out.splitlines()[-1].endswith("% of 50 are right")
+
+
+@pytest.mark.parametrize("model", ["mlp", "small_cnn"])
+def test_train_and_predict_draw_their_pictures(model, capfd):
+    pytest.importorskip("matplotlib")
+    assert train_small(model, "--plot", "--plot-filters", "--confusion", "errors.png") == 0
+    out = capfd.readouterr().out
+    x, y = digits()[1]
+    np.savez("test.npz", x=x, y=y)
+    assert main(["predict", f"{model}.safetensors", "test.npz", "--plot", "unsure.png"]) == 0
+    assert main(["predict", f"{model}.safetensors", "test.npz", "--labels", "test.npz", "--confusion", "confusion.png", "--output", "out.csv"]) == 0
+    for name in ("learning-curves.png", "filters.png", "errors.png"):
+        assert name in out
+    for name in ("learning-curves.png", "filters.png", "errors.png", "unsure.png", "confusion.png"):
+        assert Path(name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("option", ["--plot", "--plot-filters", "--confusion"])
+def test_pictures_without_matplotlib_are_refused_before_training(option, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["train", option]) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and 'pip install "fastnn[plot]"' in err and err.count("\n") == 1
+
+
+@pytest.mark.skipif(fastnn.instruction_set() == "scalar", reason="takes too long without vectors")
+@pytest.mark.skipif(not MNIST, reason="FASTNN_MNIST_DIR is not set")
+def test_lenet5_reaches_99_percent_on_mnist(capfd):
+    assert main(["train", "--data", "mnist", "--data-dir", MNIST, "--model", "lenet5", "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["epochs"] <= 20 and result["test_accuracy"] >= 0.99
+
+
 @pytest.mark.skipif(fastnn.instruction_set() == "scalar", reason="takes too long without vectors")
 @pytest.mark.skipif(not MNIST, reason="FASTNN_MNIST_DIR is not set")
 def test_train_reaches_97_and_a_half_percent_on_mnist(capfd):
@@ -160,6 +257,19 @@ def test_predict_writes_a_csv(trained, samples, capfd):
     assert main(["predict", trained, "x.npy"]) == 0
 
 
+def test_predict_reads_models_of_the_first_version(trained, samples, capfd):
+    np.save("x.npy", samples[1])
+    assert main(["predict", trained, "x.npy"]) == 0
+    now = capfd.readouterr().out
+    state, _, about = read_file(trained)
+    old = {"architecture": about["architecture"], "features": 64, "whole_numbers_up_to": 16}
+    model = build(about["architecture"])
+    model.load_state_dict(state)
+    fastnn.save(model, "old.safetensors", metadata=old)
+    assert main(["predict", "old.safetensors", "x.npy"]) == 0
+    assert capfd.readouterr().out == now
+
+
 def test_predict_tells_what_is_wrong_in_one_sentence(trained, capfd):
     np.save("narrow.npy", np.zeros((2, 63)))
     np.save("words.npy", np.array(["a"]))
@@ -172,7 +282,23 @@ def test_predict_tells_what_is_wrong_in_one_sentence(trained, capfd):
     Path("cut.idx").write_bytes(b"\0\0\x08\x01\0\0\0\x09")
     Path("cut.safetensors").write_bytes(Path(trained).read_bytes()[:-1])
     fastnn.save(fastnn.nn.Linear(64, 10), "plain.safetensors")
-    for model, file, match in [
+    fastnn.save(fastnn.nn.Linear(64, 10), "strange.safetensors", metadata={"architecture": ["alexnet", {}]})
+    fastnn.save(fastnn.nn.Linear(64, 10), "wide.safetensors", metadata={"architecture": ["lenet5", {"depth": 3}]})
+    np.save("good.npy", np.zeros((2, 64), np.float32))
+    np.save("three.npy", np.zeros(3, int))
+    np.save("eleven.npy", np.array([1, 11]))
+    np.save("halves.npy", np.array([0.5, 1]))
+    Path("cut.bin").write_bytes(b"\0" * 3072)
+    for model, file, match, *more in [
+        (trained, "good.npy", "needs the right classes: give them with --labels", "--confusion", "x.png"),
+        (trained, "good.npy", "three.npy: labels must be 2 integers", "--labels", "three.npy"),
+        (trained, "good.npy", "eleven.npy: labels must be from 0 to 9, got 1 to 11", "--labels", "eleven.npy"),
+        (trained, "good.npy", "halves.npy: labels must be 2 integers", "--labels", "halves.npy"),
+        (trained, "good.npy", "two.npz must hold one array, or one named y", "--labels", "two.npz"),
+        (trained, "good.npy", "gone.npy does not exist", "--labels", "gone.npy"),
+        (trained, "cut.bin", "cut.bin is cut short"),
+        ("strange.safetensors", "good.npy", "a model must be one of lenet5, small_cnn"),
+        ("wide.safetensors", "good.npy", "lenet5 cannot be built from {'depth': 3}"),
         (trained, "none.npy", "none.npy does not exist"),
         (trained, "narrow.npy", "must have 64 numbers a sample"),
         (trained, "words.npy", "must hold numbers"),
@@ -189,7 +315,7 @@ def test_predict_tells_what_is_wrong_in_one_sentence(trained, capfd):
         ("plain.safetensors", "narrow.npy", "does not say which layers it has"),
     ]:
         os.makedirs("folder", exist_ok=True)
-        assert main(["predict", model, file]) == 1
+        assert main(["predict", model, file, *more]) == 1
         out, err = capfd.readouterr()
         assert out == "" and err.startswith("fastnn: ") and match in err and err.count("\n") == 1, err
 
@@ -211,7 +337,7 @@ def test_info(capfd):
     "arguments",
     [["train", "--epochs", "0"], ["train", "--epochs", "x"], ["train", "--lr", "nan"], ["train", "--lr", "-1"], ["train", "--dropout", "1"],
      ["train", "--hidden", "3,,4"], ["train", "--hidden", "0"], ["train", "--data", "cats"], ["train", "--seed", "-1"], ["train", "--optimizer", "x"],
-     ["train", "--what"], ["dance"], ["predict", "one"], ["predict", "a", "b", "--divide-by", "0"]],
+     ["train", "--what"], ["train", "--model", "alexnet"], ["dance"], ["predict", "one"], ["predict", "a", "b", "--divide-by", "0"]],
     ids=" ".join,
 )  # fmt: skip
 def test_wrong_usage_ends_with_2(arguments, capfd):
@@ -224,7 +350,10 @@ def test_wrong_usage_ends_with_2(arguments, capfd):
 @pytest.mark.parametrize(
     "arguments, match",
     [(["--activation", "magic"], "activation must be one of relu"), (["--data", "mnist"], "give it with --data-dir"),
-     (["--data", "mnist", "--data-dir", "nowhere"], "Fetch it with --download"), (["--epochs", "1", "--output", "no/folder/m"], "no/folder/m cannot be written")],
+     (["--data", "mnist", "--data-dir", "nowhere"], "Fetch it with --download"), (["--data", "cifar10", "--data-dir", "."], "Fetch it with --download"),
+     (["--model", "small_cnn", "--hidden", "3"], "--hidden is for --model mlp, not for small_cnn"),
+     (["--model", "resnet20", "--dropout", "0.5"], "--dropout is for --model mlp and vgg, not for resnet20"),
+     (["--model", "lenet5"], "lenet5 needs an image_size of at least 12, got 8"), (["--augment"], "choose another --model"), (["--epochs", "1", "--output", "no/folder/m"], "no/folder/m cannot be written")],
 )  # fmt: skip
 def test_failures_are_one_sentence_and_end_with_1(arguments, match):
     done = command("train", *arguments)

@@ -1,21 +1,22 @@
-"""Data sets, IDX files and the loader."""
+"""Data sets and IDX files."""
 
 import gzip
 import hashlib
 import io
-import json
 import os
 import struct
 import sys
+import tarfile
 import urllib.request
 
 import numpy as np
 import pytest
 
 from fastnn import data
-from fastnn.data import DataLoader, digits, mnist, read_idx, split
+from fastnn.data import CIFAR10_CLASSES, FASHION_MNIST_CLASSES, cifar10, digits, fashion_mnist, mnist, read_cifar10, read_idx
 
 module = sys.modules["fastnn.data.mnist"]  # fastnn.data.mnist itself is the function
+cifar = sys.modules["fastnn.data.cifar"]
 
 
 # the digits
@@ -174,6 +175,21 @@ def test_mnist_download_goes_to_the_next_mirror_and_fetches_once(tmp_path, monke
     assert len(asked) == 8
 
 
+def test_fashion_mnist_is_read_and_fetched_as_mnist_is(tmp_path, monkeypatch):
+    small_mnist(tmp_path)
+    (x, y), _ = fashion_mnist(tmp_path, flatten=False)
+    assert x.shape == (3, 1, 28, 28) and [FASHION_MNIST_CLASSES[i] for i in y] == ["dress", "trouser", "ankle boot"]
+    contents = {path.name[:-3]: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(module, "FASHION_FILES", {name: hashlib.md5(c).hexdigest() for name, c in contents.items()})
+    answers = {f"{module.FASHION_MIRRORS[1]}{name}.gz": content for name, content in contents.items()}
+    again = gzip.compress(gzip.decompress(contents["train-images-idx3-ubyte"]), 1)  # the same images, but not the file that was published
+    answers[f"{module.FASHION_MIRRORS[0]}train-images-idx3-ubyte.gz"] = again
+    asked = serve(monkeypatch, answers)
+    assert np.array_equal(fashion_mnist(tmp_path / "new", download=True, flatten=False)[0][0], x) and len(asked) == 8
+    with pytest.raises(FileNotFoundError, match=r"Fashion-MNIST needs train-images.*fastnn\.data\.fashion_mnist"):
+        fashion_mnist(tmp_path / "none")
+
+
 def test_failed_mnist_download_leaves_nothing_behind(tmp_path, monkeypatch):
     serve(monkeypatch, {f"{module.MIRRORS[0]}train-images-idx3-ubyte.gz": gzip.compress(b"something else")})
     with pytest.raises(ConnectionError, match=r"SHA-256.*no route"):
@@ -192,122 +208,107 @@ def test_real_mnist_is_complete():
         assert hashlib.sha256(idx_bytes(raw, 8)).hexdigest() == checksum
 
 
-# the loader
+# CIFAR-10
 
-X, Y = np.arange(46, dtype=np.float32).reshape(23, 2), np.arange(23)
+def cifar_files(rng, rows=2):
+    """Six small files: name → bytes."""
+    def records():
+        images = rng.integers(0, 256, (rows, 3072), dtype=np.uint8)
+        return np.column_stack([rng.integers(0, 10, rows, dtype=np.uint8), images]).tobytes()
 
-
-def rows(loader):
-    return [list(y) for _, y in loader]
-
-
-@pytest.mark.parametrize("n", [0, 1, 4, 5, 23])
-@pytest.mark.parametrize("batch_size", [1, 4, 5, 100])
-@pytest.mark.parametrize("drop_last", [False, True])
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_loader_gives_every_row_once(n, batch_size, drop_last, shuffle):
-    loader = DataLoader(X[:n], Y[:n], batch_size=batch_size, drop_last=drop_last, shuffle=shuffle, seed=1)
-    batches = list(loader)
-    assert len(batches) == len(loader) == (n // batch_size if drop_last else -(-n // batch_size))
-    assert all(len(x) == len(y) == batch_size for x, y in (batches if drop_last else batches[:-1]))
-    seen = [i for _, y in batches for i in y]
-    assert sorted(seen) == list(range(n)) if not drop_last else len(set(seen)) == n // batch_size * batch_size
-    assert all(np.array_equal(x, X[y]) for x, y in batches)
-    assert shuffle or seen == sorted(seen)
+    return {name: records() for name in cifar.NAMES}
 
 
-def test_unshuffled_batches_are_views():
-    assert all(np.shares_memory(x, X) and np.shares_memory(y, Y) for x, y in DataLoader(X, Y))
+def pack(files, folder="cifar-10-batches-bin/"):
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        for name, content in {**files, "readme.html": b"hello"}.items():
+            about = tarfile.TarInfo(folder + name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+    return target.getvalue()
 
 
-def test_order_is_a_function_of_seed_and_epoch():
-    a, b = (DataLoader(X, Y, shuffle=True, seed=5, batch_size=4) for _ in range(2))
-    first, second = rows(a), rows(a)
-    assert first != second
-    assert [rows(b), rows(b)] == [first, second]
-    assert rows(DataLoader(X, Y, shuffle=True, seed=6, batch_size=4)) != first
-    assert list(a.order(0)) == sum(first, []) and list(a.order(1)) == sum(second, [])
-    coming = list(a.order())
-    assert sum(rows(a), []) == coming
-    # the documented order, and so the batches of a seed, never change
-    assert list(DataLoader(Y[:10], shuffle=True, seed=7).order(3)) == [2, 5, 9, 7, 3, 0, 6, 8, 4, 1]
+@pytest.mark.parametrize("place", ["archive", "unpacked", "folder itself"])
+def test_cifar10_is_read_from_its_archive_or_unpacked(tmp_path, rng, place):
+    files = cifar_files(rng)
+    if place == "archive":
+        (tmp_path / cifar.ARCHIVE).write_bytes(pack(files))
+    else:
+        folder = tmp_path / cifar.FOLDER if place == "unpacked" else tmp_path
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    (x, y), (x_test, y_test) = cifar10(tmp_path)
+    assert x.shape == (10, 3, 32, 32) and x_test.shape == (2, 3, 32, 32) and x.dtype == x_test.dtype == np.float32
+    assert y.shape == (10,) and y_test.shape == (2,) and y.dtype == y_test.dtype == np.int64
+    content = b"".join(files[name] for name in cifar.PARTS[0])
+    for row in range(10):
+        record = content[3073 * row : 3073 * (row + 1)]
+        assert y[row] == record[0]
+        for at in ((0, 0, 0), (0, 0, 31), (1, 5, 7), (2, 31, 31)):  # red, green and blue plane, each row by row
+            assert x[row][at] == np.float32(record[1 + at[0] * 1024 + at[1] * 32 + at[2]]) / np.float32(255)
+    assert len(CIFAR10_CLASSES) == 10 and CIFAR10_CLASSES[3] == "cat"
+    (tmp_path / "one.bin").write_bytes(files["test_batch.bin"])
+    images, labels = read_cifar10(tmp_path / "one.bin")
+    assert images.shape == (2, 3, 32, 32) and images.dtype == np.uint8 and np.array_equal(labels, y_test)
+    assert np.array_equal(images.astype(np.float32) / np.float32(255), x_test)
 
 
-def test_loop_left_early_is_followed_by_the_next_epoch():
-    loader = DataLoader(X, Y, shuffle=True, seed=5, batch_size=4)
-    next(iter(loader))
-    assert list(loader.order()) == list(loader.order(1))
-    assert sum(rows(loader), []) == list(loader.order(1))
-    pairs = [(list(a), list(b)) for (_, a), (_, b) in zip(loader, loader)]
-    assert sum((a for a, _ in pairs), []) == list(loader.order(2)) and sum((b for _, b in pairs), []) == list(loader.order(3))
-
-
-@pytest.mark.parametrize("given", [0, 1, 6, 7, 14])
-def test_loader_resumed_from_its_state_goes_on_with_the_next_batch(given):
-    def endless(loader):
-        while True:
-            for _, y in loader:
-                yield list(y)
-
-    a, b = (DataLoader(X, Y, shuffle=True, seed=seed, batch_size=4) for seed in (3, 9))
-    stream = endless(a)
-    for _ in range(given):
-        next(stream)
-    b.load_state_dict(json.loads(json.dumps(a.state_dict())))
-    other = endless(b)
-    assert [next(stream) for _ in range(20)] == [next(other) for _ in range(20)]
-
-
-def test_indices_are_the_rows_of_the_batches():
-    for shuffle in (False, True):
-        a, b = (DataLoader(X, Y, shuffle=shuffle, seed=3, batch_size=4) for _ in range(2))
-        assert all(np.array_equal(Y[i], y) for i, (_, y) in zip(a.indices(), b, strict=True))
-
-
-def test_loader_takes_awkward_arrays(tmp_path):
-    np.save(tmp_path / "x.npy", X)
-    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    read_only = X.copy()
-    read_only.flags.writeable = False
-    for x in (mapped, read_only, np.asfortranarray(X), X[::-1][::-1], X.astype(">f4"), X.tolist()):
-        for shuffle in (False, True):
-            assert all(np.array_equal(batch, X[y]) for batch, y in DataLoader(x, Y, shuffle=shuffle, seed=1, batch_size=5))
-    assert np.shares_memory(next(iter(DataLoader(mapped)))[0], mapped)
-
-
-def test_seed_is_drawn_from_rng():
-    a, b = (DataLoader(Y, shuffle=True, rng=np.random.default_rng(4)) for _ in range(2))
-    assert a.seed == b.seed == DataLoader(Y, shuffle=True, rng=4).seed != DataLoader(Y, shuffle=True, rng=5).seed
-
-
-@pytest.mark.parametrize("make, error, sentence", [
-    (lambda: DataLoader(), ValueError, "At least one array"),
-    (lambda: DataLoader(X, Y[:-1]), ValueError, r"array 0 has shape \(23, 2\) and array 1 has shape \(22,\)"),
-    (lambda: DataLoader(X, 3), ValueError, "array 1 is a single value"),
-    (lambda: DataLoader(X, batch_size=0), ValueError, "batch_size must be at least 1, but is 0"),
-    (lambda: DataLoader(X, batch_size=2.0), TypeError, "batch_size must be an integer"),
-    (lambda: DataLoader(X, seed=-1), ValueError, "seed must be at least 0"),
-    (lambda: DataLoader(X, seed=1, rng=2), ValueError, "give one of them"),
-    (lambda: DataLoader(X).order(-1), ValueError, "epoch must be at least 0"),
-    (lambda: DataLoader(X).load_state_dict({}), ValueError, "has the entries"),
-    (lambda: DataLoader(X).load_state_dict(DataLoader(X, batch_size=9).state_dict()), ValueError, "batch_size=9.*batch_size=32"),
-    (lambda: DataLoader(X).load_state_dict({**DataLoader(X).state_dict(), "position": 9}), ValueError, "position must be at least 0 and at most 1"),
-    (lambda: split((X, Y), 1.5), ValueError, "fraction must be between 0 and 1"),
-    (lambda: split(X, 0.5), TypeError, "write split"),
+@pytest.mark.parametrize("name, damage, sentence", [
+    ("test_batch.bin", lambda c: c[:-1], r"test_batch.bin is cut short.*records of 3073 bytes, but its 6145 bytes leave 3072 over"),
+    ("data_batch_4.bin", lambda c: c + b"x", "data_batch_4.bin is cut short or not a file of CIFAR-10"),
+    ("data_batch_2.bin", lambda c: c[:3073] + b"\x0a" + c[3074:], "data_batch_2.bin should hold labels from 0 to 9, but record 1 has 10"),
 ])
-def test_wrong_arguments_are_told_in_a_sentence(make, error, sentence):
-    with pytest.raises(error, match=sentence):
-        make()
+@pytest.mark.parametrize("archive", [False, True])
+def test_damaged_cifar10_file_is_told_in_a_sentence(tmp_path, rng, name, damage, sentence, archive):
+    files = cifar_files(rng)
+    files[name] = damage(files[name])
+    if archive:
+        (tmp_path / cifar.ARCHIVE).write_bytes(pack(files))
+    else:
+        for name, content in files.items():
+            (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=sentence):
+        cifar10(tmp_path)
 
 
-@pytest.mark.parametrize("fraction, count", [(0, 0), (0.1, 2), (0.5, 12), (1, 23)])
-def test_split_parts_the_rows(fraction, count):
-    (x, y), (x2, y2) = split((X, Y), fraction, rng=0)
-    assert len(x2) == len(y2) == count
-    assert sorted([*y, *y2]) == list(range(23))
-    assert np.array_equal(x, X[y]) and np.array_equal(x2, X[y2])
-    assert np.array_equal(split((X, Y), fraction, rng=0)[0][1], y)
+@pytest.mark.parametrize("damage, sentence", [
+    (lambda files: pack(files)[:-200], "damaged or incomplete archive"),
+    (lambda files: b"not an archive", "damaged or incomplete archive"),
+    (lambda files: gzip.compress(b"x" * 1000), "damaged or incomplete archive"),
+    (lambda files: pack({**files, "test_batch.bin": b""} | {"data_batch_3.bin": b""}, "other/")[:300], "damaged or incomplete archive"),
+    (lambda files: pack({name: c for name, c in files.items() if name != "data_batch_3.bin"}), "should hold cifar-10-batches-bin/data_batch_3.bin, but does not"),
+])
+def test_damaged_cifar10_archive_is_told_in_a_sentence(tmp_path, rng, damage, sentence):
+    (tmp_path / cifar.ARCHIVE).write_bytes(damage(cifar_files(rng, 20)))
+    with pytest.raises(ValueError, match=sentence):
+        cifar10(tmp_path)
+
+
+def test_missing_cifar10_names_what_is_missing_and_how_to_get_it(tmp_path, rng):
+    (tmp_path / "test_batch.bin").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"cifar-10-binary.tar.gz, or the six files that it unpacks to.*download=True"):
+        cifar10(tmp_path)
+
+
+def test_cifar10_download_is_verified_and_done_once(tmp_path, rng, monkeypatch):
+    content = pack(cifar_files(rng))
+    url = f"{cifar.MIRRORS[1]}{cifar.ARCHIVE}"
+    asked = serve(monkeypatch, {url: content})
+    with pytest.raises(ConnectionError, match=r"CIFAR-10's .*no route.*its MD5 is [0-9a-f]{32}, not c32a1d4a"):
+        cifar10(tmp_path, download=True)
+    assert os.listdir(tmp_path) == []
+    monkeypatch.setattr(cifar, "CHECKSUM", hashlib.md5(content).hexdigest())
+    (x, _), _ = cifar10(tmp_path / "new", download=True)
+    assert x.shape == (10, 3, 32, 32) and os.listdir(tmp_path / "new") == [cifar.ARCHIVE] and len(asked) == 4
+    cifar10(tmp_path / "new", download=True)
+    assert len(asked) == 4
+    monkeypatch.setattr(cifar, "_LARGEST", 100)
+    with pytest.raises(ConnectionError, match="more than 100 bytes"):
+        cifar10(tmp_path / "large", download=True)
+    assert os.listdir(tmp_path / "large") == []
 
 
 def test_data_exports_its_names():
-    assert {"DataLoader", "digits", "mnist", "read_idx", "split"} <= set(dir(data))
+    assert {"DataLoader", "cifar10", "digits", "fashion_mnist", "mnist", "read_idx", "split"} <= set(dir(data))

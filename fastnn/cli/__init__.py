@@ -18,20 +18,26 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a classifier and compare its speed with NumPy's",
-                                description="Train a feed-forward classifier, test it, and measure the same network in plain NumPy.")
+                                description="Train a classifier of images, test it, and measure the same network in plain NumPy where there is one.")
     data = train.add_argument_group("data")
-    data.add_argument("--data", choices=("digits", "mnist"), default="digits", help="the data set (default: digits, which come with the package)")
-    data.add_argument("--data-dir", metavar="DIR", help="the folder of MNIST's IDX files, gzipped or not")
-    data.add_argument("--download", action="store_true", help="fetch MNIST's missing files into --data-dir first (11 MB)")
+    data.add_argument("--data", choices=("digits", "mnist", "fashion-mnist", "cifar10"), default="digits",
+                      help="the data set (default: digits, which come with the package)")
+    data.add_argument("--data-dir", metavar="DIR", help="the folder of the other data sets' files, as they are distributed")
+    data.add_argument("--download", action="store_true", help="fetch missing files into --data-dir first (11, 31 or 170 MB)")
+    data.add_argument("--augment", action=argparse.BooleanOptionalAction, default=None,
+                      help="shift images by a few pixels, and mirror clothes and photographs (default: for cifar10)")
     network = train.add_argument_group("network")
-    network.add_argument("--hidden", type=_sizes, metavar="N,N,…", help="sizes of the hidden layers (default: 256 for digits, 128 for mnist)")
-    network.add_argument("--activation", default="relu", metavar="NAME", help="the activation between layers (default: relu)")
-    network.add_argument("--dropout", type=_fraction, default=0.0, metavar="P", help="share of hidden units to drop while training (default: 0)")
+    network.add_argument("--model", choices=("mlp", "lenet5", "small_cnn", "vgg", "resnet20", "mobilenet"), default="mlp",
+                         help="the network (default: mlp, a chain of linear layers)")
+    network.add_argument("--hidden", type=_sizes, metavar="N,N,…", help="sizes of the mlp's hidden layers (default: 256 for digits, else 128)")
+    network.add_argument("--activation", metavar="NAME", help="the activation between layers, of mlp and lenet5 (default: relu)")
+    network.add_argument("--dropout", type=_fraction, metavar="P",
+                         help="share of hidden units to drop while training, of mlp and vgg (default: 0; vgg: 0.5)")
     training = train.add_argument_group("training")
-    training.add_argument("--epochs", type=_count, metavar="N", help="passes over the data (default: 30 for digits, 10 for mnist)")
-    training.add_argument("--batch-size", type=_count, metavar="N", help="samples in a step (default: 32 for digits, 64 for mnist)")
+    training.add_argument("--epochs", type=_count, metavar="N", help="passes over the data (default: one that suits data and model)")
+    training.add_argument("--batch-size", type=_count, metavar="N", help="samples in a step (default: 32 for digits, else 64)")
     training.add_argument("--optimizer", choices=("adam", "adamw", "sgd", "rmsprop", "adagrad"), default="adam", help="(default: adam)")
-    training.add_argument("--lr", type=_positive, metavar="RATE", help="the highest learning rate (default: one that suits data and optimizer)")
+    training.add_argument("--lr", type=_positive, metavar="RATE", help="the highest learning rate (default: one that suits model and optimizer)")
     training.add_argument("--schedule", choices=("onecycle", "constant"), default="onecycle",
                           help="how the learning rate changes: up and down once, or not at all (default: onecycle)")
     training.add_argument("--seed", type=_seed, default=0, metavar="N", help="makes the run reproducible, bit for bit (default: 0)")
@@ -40,13 +46,20 @@ def parser() -> argparse.ArgumentParser:
     output.add_argument("--output", default="model.safetensors", metavar="FILE", help="where the model goes (default: model.safetensors)")
     output.add_argument("--plot", nargs="?", const="learning-curves.png", metavar="PNG",
                         help="draw the learning curves (default: learning-curves.png)")
+    output.add_argument("--plot-filters", nargs="?", const="filters.png", metavar="PNG",
+                        help="draw the filters of the first layer (default: filters.png)")
+    output.add_argument("--confusion", nargs="?", const="confusion.png", metavar="PNG",
+                        help="draw which classes of the test data are taken for which (default: confusion.png)")
     output.add_argument("--json", action="store_true", help="print nothing but the results, as JSON")
 
     predict = commands.add_parser("predict", help="classify samples with a trained model",
                                   description="Print the class and its probability for each sample of a file.")
     predict.add_argument("model", metavar="MODEL", help="a file that `fastnn train` has written")
-    predict.add_argument("file", metavar="FILE", help="samples, one a row: .npy, .npz, .csv, or an IDX file, gzipped or not")
+    predict.add_argument("file", metavar="FILE", help="samples, one a row: .npy, .npz, .csv, a .bin of CIFAR-10, or an IDX file, gzipped or not")
+    predict.add_argument("--labels", metavar="FILE", help="the right classes, a file as that of the samples (.npz: its array y); says how many are right")
     predict.add_argument("--output", metavar="CSV", help="write rows of row, class, probability to this file instead of printing them")
+    predict.add_argument("--plot", metavar="PNG", help="draw the images that the model was least sure of")
+    predict.add_argument("--confusion", metavar="PNG", help="draw which classes are taken for which; needs --labels")
     predict.add_argument("--divide-by", type=_positive, metavar="D",
                          help="divide the samples by this (default: whole numbers as those of the training data, other numbers by 1)")
 

@@ -24,6 +24,8 @@ def compare(model: Any, options: argparse.Namespace, rate: float, loader: data.D
     from fastnn.cli.train import make_optimizer
     from fastnn.training.architecture import build, feed_forward
 
+    if options.model != "mlp":
+        return "the network in NumPy is the mlp"
     if options.dropout:
         return "the network in NumPy has no dropout"
     if options.activation.lower() not in ACTIVATIONS or options.optimizer not in OPTIMIZERS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+import math
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,27 @@ import fastnn
 from fastnn import data, nn, optim
 from fastnn.cli import CommandError
 from fastnn.cli.compare import compare
-from fastnn.training import Callback, FitState, History
-from fastnn.training.architecture import build, feed_forward
+from fastnn.cli.datasets import CLASSES, DATA_SETS, augmentation, load
+from fastnn.training import Callback, FitState, History, pictures
+from fastnn.training.architecture import Architecture, activation_name, build, feed_forward
 from fastnn.training.report import duration
 
 # What is used where an option is not given: hidden sizes, epochs, batch size, and the largest learning rate of Adam and its kin.
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"hidden": [256], "epochs": 30, "batch_size": 32, "lr": 1e-2, "whole_numbers_up_to": 16},
-    "mnist": {"hidden": [128], "epochs": 10, "batch_size": 64, "lr": 4e-3, "whole_numbers_up_to": 255},
+MLP: dict[str, dict[str, Any]] = {
+    "digits": {"hidden": [256], "epochs": 30, "batch_size": 32, "lr": 1e-2},
+    "mnist": {"hidden": [128], "epochs": 10, "batch_size": 64, "lr": 4e-3},
+    "fashion-mnist": {"hidden": [128], "epochs": 10, "batch_size": 64, "lr": 4e-3},
+    "cifar10": {"hidden": [128], "epochs": 10, "batch_size": 64, "lr": 1e-3},
+}  # fmt: skip
+OTHERS: dict[str, dict[str, Any]] = {
+    "lenet5": {"epochs": 15, "lr": 4e-3},
+    "small_cnn": {"epochs": 15, "lr": 4e-3},
+    "vgg": {"epochs": 20, "lr": 2e-3},
+    "resnet20": {"epochs": 20, "lr": 1e-2},
+    "mobilenet": {"epochs": 20, "lr": 4e-3},
 }
-CLASSES = 10
+# The models that each of these options is for.
+OWN = {"hidden": ("mlp",), "activation": ("mlp", "lenet5"), "dropout": ("mlp", "vgg")}
 
 
 class Times(Callback):
@@ -36,26 +47,35 @@ class Times(Callback):
 
 
 def run(options: argparse.Namespace) -> None:
-    defaults = DEFAULTS[options.data]
+    for option, models in OWN.items():
+        if getattr(options, option) is not None and options.model not in models:
+            raise CommandError(f"--{option} is for --model {' and '.join(models)}, not for {options.model}")
+    if options.plot or options.plot_filters or options.confusion:
+        pictures.new_figure(1, 1)  # or say now that there is no matplotlib
+    defaults = MLP[options.data] if options.model == "mlp" else {"batch_size": 32 if options.data == "digits" else 64, **OTHERS[options.model]}
     for name in ("hidden", "epochs", "batch_size"):
         if getattr(options, name) is None:
-            setattr(options, name, defaults[name])
+            setattr(options, name, defaults.get(name))
     if options.threads:
         fastnn.set_num_threads(options.threads)
     say = (lambda *_: None) if options.json else print
 
-    train, test = load(options)
-    features = train[0].shape[1]
+    chosen = DATA_SETS[options.data]
+    shape = (math.prod(chosen.image),) if options.model == "mlp" else chosen.image
+    transform = augmentation(options)
     generator = np.random.default_rng(options.seed)
     try:
-        architecture = feed_forward(features, options.hidden, CLASSES, options.activation, options.dropout)
+        architecture = describe(options, chosen.image)
         model = build(architecture, rng=generator)
     except ValueError as error:
         raise CommandError(str(error)) from error
+    train, test = load(options, shape)
     fastnn.manual_seed(options.seed)
     rate = options.lr or defaults["lr"] * {"sgd": 10, "adagrad": 2, "rmsprop": 0.3}.get(options.optimizer, 1)
     optimizer = make_optimizer(options.optimizer, model, rate)
-    loader = data.DataLoader(*train, batch_size=options.batch_size, shuffle=True, seed=options.seed)
+    loader = data.DataLoader(
+        *train, batch_size=options.batch_size, shuffle=True, seed=options.seed, transform=transform, prefetch=0 if transform is None else 2
+    )
     schedule = None
     if options.schedule == "onecycle":
         cycled = options.optimizer in ("adam", "adamw", "sgd")
@@ -63,21 +83,21 @@ def run(options: argparse.Namespace) -> None:
     loss, times = nn.CrossEntropyLoss(), Times()
 
     threads = fastnn.get_num_threads()
-    say(f"{options.data}: {len(train[0]):,} training and {len(test[0]):,} test samples of {features} numbers")
+    say(f"{options.data}: {len(train[0]):,} training and {len(test[0]):,} test samples of {'×'.join(map(str, shape))} numbers"
+        + ("" if transform is None else ", augmented in training"))  # fmt: skip
     say(f"fastnn {fastnn.__version__}: {fastnn.instruction_set()}, {threads} thread{'s' if threads > 1 else ''}\n")
-    say(model.summary((options.batch_size, features)) + "\n")
+    say(model.summary((options.batch_size, *shape)) + "\n")
     history = fastnn.fit(
         model, loss, optimizer, loader, options.epochs, validation=test, metrics=("accuracy",), callbacks=[times], scheduler=schedule,
         verbose=not options.json, progress=not options.json,
     )  # fmt: skip
     result = fastnn.evaluate(model, loss, test, metrics=("accuracy",))
     about = {
-        "architecture": architecture, "features": features, "whole_numbers_up_to": defaults["whole_numbers_up_to"], "data": options.data,
-        "test_accuracy": result["accuracy"], "fastnn": fastnn.__version__,
+        "architecture": architecture, "shape": shape, "image": chosen.image, "classes": chosen.classes, "data": options.data,
+        "whole_numbers_up_to": chosen.whole_numbers_up_to, "test_accuracy": result["accuracy"], "fastnn": fastnn.__version__,
     }  # fmt: skip
     fastnn.save(model, options.output, metadata=about)
-    if options.plot:
-        history.plot(options.plot)
+    drawn = draw(options, model, history, test)
     speed = len(train[0]) / float(np.median(times.seconds))
     say(f"\ntest accuracy    {100 * result['accuracy']:.2f} %, loss {result['loss']:.4f}")
     say(f"speed            {speed:,.0f} samples per second")
@@ -87,23 +107,42 @@ def run(options: argparse.Namespace) -> None:
     else:
         say(f"plain NumPy      {duration(ratio['numpy'])} per epoch, fastnn {duration(ratio['fastnn'])}: {ratio['numpy'] / ratio['fastnn']:.1f} times as fast")
     say(f"model            {options.output}")
-    if options.plot:
-        say(f"learning curves  {options.plot}")
+    for what, path in drawn:
+        say(f"{what:<15}  {path}")
     if options.json:
         print(json.dumps(results(options, history, result, speed, ratio), indent=2))
 
 
-def load(options: argparse.Namespace) -> Any:
-    if options.data == "digits":
-        return data.digits()
-    if not options.data_dir:
-        raise CommandError("MNIST's files are read from a folder: give it with --data-dir DIR (and --download to fetch them)")
-    if options.download:
-        print(f"looking for MNIST's files in {options.data_dir}, fetching what is missing", file=sys.stderr)
-    try:
-        return data.mnist(options.data_dir, download=options.download)
-    except FileNotFoundError as error:
-        raise CommandError(f"{str(error).split(' Get it with ')[0]} Fetch it with --download.") from error
+def describe(options: argparse.Namespace, image: tuple[int, int, int]) -> Architecture:
+    """The architecture that the options ask for, of a classifier of such images."""
+    if options.model == "mlp":
+        options.activation, options.dropout = options.activation or "relu", options.dropout or 0.0
+        return feed_forward(math.prod(image), options.hidden, CLASSES, options.activation, options.dropout)
+    arguments: dict[str, Any] = {"num_classes": CLASSES, "in_channels": image[0]}
+    if options.model in ("lenet5", "small_cnn", "vgg"):
+        arguments["image_size"] = image[1]
+    if options.activation is not None:
+        arguments["activation"] = activation_name(options.activation)
+    if options.dropout is not None:
+        arguments["dropout"] = options.dropout
+    return [options.model, arguments]
+
+
+def draw(options: argparse.Namespace, model: nn.Module, history: History, test: Any) -> list[tuple[str, str]]:
+    """Draw the pictures that the options ask for; returns what they show and where they are."""
+    chosen, drawn = DATA_SETS[options.data], []
+    if options.plot:
+        history.plot(options.plot)
+        drawn.append(("learning curves", options.plot))
+    if options.plot_filters:
+        weight = next(p.data for p in model.parameters() if p.data.ndim > 1)
+        pictures.filters(weight if weight.ndim == 4 else weight.reshape(-1, *chosen.image), options.plot_filters)
+        drawn.append(("filters", options.plot_filters))
+    if options.confusion:
+        predicted = fastnn.predict(model, test[0]).argmax(axis=1)
+        pictures.confusion_matrix(test[1], predicted, chosen.classes or [str(i) for i in range(CLASSES)], options.confusion)
+        drawn.append(("confusion", options.confusion))
+    return drawn
 
 
 def make_optimizer(name: str, model: nn.Module, rate: float) -> optim.Optimizer:
@@ -120,7 +159,7 @@ def results(options: argparse.Namespace, history: History, result: dict[str, flo
         "numpy_seconds_per_epoch": ratio["numpy"], "fastnn_seconds_per_epoch": ratio["fastnn"], "ratio": ratio["numpy"] / ratio["fastnn"],
     }
     return {
-        "data": options.data, "hidden": options.hidden, "epochs": options.epochs, "batch_size": options.batch_size, "seed": options.seed,
+        "data": options.data, "network": options.model, "hidden": options.hidden, "epochs": options.epochs, "batch_size": options.batch_size, "seed": options.seed,
         "test_accuracy": result["accuracy"], "test_loss": result["loss"], "samples_per_second": speed, "numpy": compared,
-        "history": history.to_dict(), "model": options.output, "plot": options.plot,
+        "history": history.to_dict(), "model": options.output, "plot": options.plot, "filters": options.plot_filters, "confusion": options.confusion,
     }  # fmt: skip

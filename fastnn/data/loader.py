@@ -2,21 +2,27 @@
 
 The order of an epoch is a function of (seed, epoch, number of rows) alone: the rows are sorted by the raw 64-bit outputs of a Philox counter
 keyed with (seed, epoch). It is therefore known before the epoch begins, can be computed for any epoch, and a run that is resumed from
-a saved (seed, epoch, position) sees the batches that an uninterrupted run sees.
+a saved (seed, epoch, position) sees the batches that an uninterrupted run sees. What a transform draws for a batch comes from the same key and the
+batch's number, so that it does not depend on the other batches, on the thread, or on where the run was interrupted.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..random import default_rng
+from .prefetch import prefetched
 
 __all__ = ["DataLoader", "split"]
+
+T = TypeVar("T")
+Rows = NDArray[np.intp] | slice
 
 _STATE = ("seed", "epoch", "position", "rows", "batch_size", "shuffle", "drop_last")
 
@@ -45,7 +51,7 @@ def _integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     return number
 
 
-def _take(column: NDArray[Any], rows: NDArray[np.intp] | slice) -> NDArray[Any]:
+def _take(column: NDArray[Any], rows: Rows) -> NDArray[Any]:
     """Return a view for a slice, else a copy of the rows. `take` is the faster, but would first copy all of an array that is not plain."""
     if isinstance(rows, slice) or not column.flags.carray:
         batch: NDArray[Any] = column[rows]
@@ -60,19 +66,25 @@ class DataLoader:
     out with `drop_last`. shuffle: another order in every epoch, which `seed` determines (an int below 2⁶⁴; if None, one is drawn from
     `rng`: None for fastnn's default, an int or a Generator). Without shuffle the batches are views of the arrays.
 
+    transform: a function (x, rng) that returns what takes the place of the first array's batch x (see fastnn.data.Compose); rng is a Generator
+    that `seed`, the epoch and the batch's number determine. prefetch: how many batches a thread makes ahead of the loop, 0 for none; they are the same.
+
     `state_dict()` may be taken at any time, also within a loop; a loader that has loaded it goes on with the next batch.
     """
 
     def __init__(self, *arrays: ArrayLike, batch_size: int = 32, shuffle: bool = False, drop_last: bool = False, seed: int | None = None,
-                 rng: None | int | np.random.Generator = None) -> None:
+                 rng: None | int | np.random.Generator = None, transform: Callable[[Any, Any], Any] | None = None, prefetch: int = 0) -> None:
         self.arrays = _as_columns(arrays)
         self.rows = len(self.arrays[0])
         self.batch_size = _integer("batch_size", batch_size, 1)
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
         if seed is not None and rng is not None:
             raise ValueError("seed and rng both determine the order; give one of them.")
+        if transform is not None and not callable(transform):
+            raise TypeError(f"transform must be called with (x, rng), but is a {type(transform).__name__}.")
+        self.transform, self.prefetch = transform, _integer("prefetch", prefetch, 0)
         if seed is None:
-            seed = int(default_rng(rng).integers(2**63)) if shuffle else 0
+            seed = int(default_rng(rng).integers(2**63)) if shuffle or transform is not None else 0
         self.seed = _integer("seed", seed, 0, 2**64 - 1)
         self.epoch = 0      # the epoch that runs, or else the next one
         self.position = 0   # how many of its batches have been given out
@@ -99,23 +111,41 @@ class DataLoader:
             rows = np.arange(self.rows)
         return rows[:len(self) * self.batch_size]
 
-    def indices(self) -> Iterator[NDArray[np.intp] | slice]:
+    def _rows(self, order: NDArray[np.intp] | None, i: int) -> Rows:
+        rows = slice(i * self.batch_size, min((i + 1) * self.batch_size, self.rows))
+        return rows if order is None else order[rows]
+
+    def _made(self, epoch: int, order: NDArray[np.intp] | None, i: int) -> tuple[Any, ...]:
+        """Make batch i of an epoch: a function of its arguments, and safe to call in a thread."""
+        batch = self.take(self._rows(order, i))
+        if self.transform is None:
+            return batch
+        # the order's numbers come from the counter (n, 0, 0, 0)
+        own = np.random.Philox(key=np.array([self.seed, epoch], np.uint64), counter=np.array([0, i + 1, 0, 0], np.uint64))
+        return self.transform(batch[0], np.random.Generator(own)), *batch[1:]
+
+    def indices(self) -> Iterator[Rows]:
         """Run one epoch as `iter()` does, but give the rows of each batch (a slice when not shuffled) instead of the batch."""
+        return self._epoch(lambda epoch, order, numbers: map(partial(self._rows, order), numbers))
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        if not self.prefetch:
+            return self._epoch(lambda epoch, order, numbers: map(partial(self._made, epoch, order), numbers))
+        return self._epoch(lambda epoch, order, numbers: prefetched(partial(self._made, epoch, order), numbers, self.prefetch))
+
+    def _epoch(self, things: Callable[[int, NDArray[np.intp] | None, range], Iterator[T]]) -> Iterator[T]:
+        """Run one epoch, giving what `things` makes of its number, its order (None: unshuffled) and the numbers of its batches."""
         self.epoch, start = self._coming_epoch(), self.position if self._resuming else 0
         self._resuming, self.position = False, start
         epoch, order = self.epoch, self.order(self.epoch) if self.shuffle else None
-        for i in range(start, len(self)):
-            rows = slice(i * self.batch_size, min((i + 1) * self.batch_size, self.rows))
+        for i, thing in enumerate(things(epoch, order, range(start, len(self))), start):
             if self.epoch == epoch:
                 self.position = i + 1
-            yield rows if order is None else order[rows]
+            yield thing
         if self.epoch == epoch:
             self.epoch, self.position = epoch + 1, 0
 
-    def __iter__(self) -> Iterator[tuple[NDArray[Any], ...]]:
-        return map(self.take, self.indices())
-
-    def take(self, rows: NDArray[np.intp] | slice) -> tuple[NDArray[Any], ...]:
+    def take(self, rows: Rows) -> tuple[NDArray[Any], ...]:
         """Return these rows of every array: views for a slice, else copies."""
         return tuple(_take(column, rows) for column in self.arrays)
 

@@ -1,5 +1,8 @@
 """Layers, containers and losses."""
 
+import importlib as _importlib
+import typing as _typing
+
 from fastnn.nn import init as init
 from fastnn.nn.activation import CELU as CELU
 from fastnn.nn.activation import ELU as ELU
@@ -59,3 +62,12 @@ from fastnn.nn.softmax import LogSoftmax as LogSoftmax
 from fastnn.nn.softmax import Softmax as Softmax
 from fastnn.nn.softmax import Softmin as Softmin
 from fastnn.nn.summary import summary as summary
+
+if _typing.TYPE_CHECKING:
+    from fastnn.nn import models as models
+else:
+
+    def __getattr__(name):
+        if name == "models":  # imported when first asked for
+            return _importlib.import_module("fastnn.nn.models")
+        raise AttributeError(f"module 'fastnn.nn' has no attribute {name!r}")

@@ -2,8 +2,12 @@
 
     [["Linear", {"in_features": 64, "out_features": 256}], ["ReLU", {}], ["Linear", {"in_features": 256, "out_features": 10}]]
 
-Only layers of the list below can be named, and arguments are numbers, strings, booleans, None or lists of these: reading a model never runs
-code from its file.
+or one [model, arguments], the model being a function of fastnn.nn.models:
+
+    ["lenet5", {"num_classes": 10}]
+
+Only layers and models of the lists below can be named, and arguments are numbers, strings, booleans, None or lists of these: reading a model never
+runs code from its file.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from numpy.typing import DTypeLike
 from fastnn import nn
 from fastnn.random import Rng, default_rng
 
-Architecture = list[list[Any]]  # of [layer, {argument: value}]
+Architecture = list[Any]  # [[layer, {argument: value}], …] or [model, {argument: value}]
 
 ACTIVATIONS = (
     "ReLU", "LeakyReLU", "ReLU6", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh", "Hardshrink",
@@ -27,6 +31,7 @@ LAYERS = ACTIVATIONS + (
     "Linear", "Identity", "Flatten", "Unflatten", "Dropout", "LayerNorm", "RMSNorm", "BatchNorm1d", "PReLU", "Threshold", "Softmax",
     "Softmin", "LogSoftmax", "GLU",
 )  # fmt: skip
+MODELS = ("lenet5", "small_cnn", "vgg", "resnet18", "resnet20", "mobilenet")
 _WITH_PARAMETERS = ("Linear", "LayerNorm", "RMSNorm", "BatchNorm1d", "PReLU")
 
 
@@ -50,9 +55,11 @@ def feed_forward(inputs: int, hidden: Sequence[int], outputs: int, activation: s
 
 
 def build(architecture: Any, dtype: DTypeLike = np.float32, rng: Rng = None) -> nn.Sequential:
-    """A Sequential of the layers that `architecture` lists. ValueError, naming the layer, if it is not such a list."""
+    """A Sequential of the layers that `architecture` lists, or the model that it names. ValueError, naming layer or model, if it does neither."""
     if not isinstance(architecture, list):
         raise ValueError(f"an architecture must be a list of [layer, arguments], got {type(architecture).__name__}")
+    if architecture and isinstance(architecture[0], str):
+        return _model(architecture, dtype, rng)
     generator, layers = default_rng(rng), []
     for i, entry in enumerate(architecture):
         if not (isinstance(entry, (list, tuple)) and len(entry) == 2 and isinstance(entry[0], str) and isinstance(entry[1], dict)):
@@ -70,6 +77,19 @@ def build(architecture: Any, dtype: DTypeLike = np.float32, rng: Rng = None) -> 
         except (TypeError, ValueError) as error:
             raise ValueError(f"layer {i}, {name}, cannot be built from {arguments}: {error}") from error
     return nn.Sequential(*layers)
+
+
+def _model(architecture: Architecture, dtype: DTypeLike, rng: Rng) -> nn.Sequential:
+    name, *rest = architecture
+    if name not in MODELS:
+        raise ValueError(f"a model must be one of {', '.join(MODELS)}, got {name!r}")
+    if not (len(rest) == 1 and isinstance(rest[0], dict) and all(_is_plain(value) for value in rest[0].values())):
+        raise ValueError(f"a model must be [name, arguments] with plain arguments, got {architecture!r}")
+    try:
+        model: nn.Sequential = getattr(nn.models, name)(**rest[0], dtype=dtype, rng=rng)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be built from {rest[0]}: {error}") from error
+    return model
 
 
 def _is_plain(value: Any) -> bool:

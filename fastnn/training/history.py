@@ -123,16 +123,14 @@ class History:
         path: also write the picture there (PNG, or what the ending says). Raises ImportError without matplotlib, ValueError if
         neither loss nor accuracy was recorded.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError('Plotting needs matplotlib, which is not installed; get it with: pip install "fastnn[plot]"') from None
+        from fastnn.training.pictures import new_figure
+
         panels = [name for name in ("loss", "accuracy") if name in self or f"val_{name}" in self]
         if not panels or not self.epochs:
             raise ValueError("There is nothing to plot: neither loss nor accuracy was recorded.")
 
-        figure = Figure(figsize=(5.2 * len(panels), 3.6), dpi=160, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # type: ignore[union-attr, call-arg]
+        figure = new_figure(5.2 * len(panels), 3.6, layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
         for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
             self._draw(axes, name)
         if path is not None:

@@ -51,7 +51,7 @@ class Steps:
     def of_epoch(self, snapshot: Snapshot) -> Iterator[Step]:
         """Make the steps of the loader's epoch, giving each when it is whole."""
         loader = self.state.loader
-        if isinstance(loader, DataLoader) and not self._by_one:
+        if isinstance(loader, DataLoader) and loader.transform is None and not self._by_one:
             yield from self._in_chunks(loader, snapshot)
             return
         for self.state.batch, batch in enumerate(loader):
