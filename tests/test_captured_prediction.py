@@ -48,6 +48,33 @@ def folding(dtype, rng, bias=True):
     )  # fmt: skip
 
 
+def images(dtype, rng):
+    """Convolutions with and without groups, each with its normalisation."""
+    model = nn.Sequential(
+        nn.Unflatten(1, (2, 5, 6)), nn.Conv2d(2, 6, 3, padding=1, bias=False, dtype=dtype, rng=1), nn.BatchNorm2d(6, dtype=dtype), nn.ReLU(),
+        nn.Conv2d(6, 6, 3, groups=6, padding=1, stride=2, dtype=dtype, rng=2), nn.BatchNorm2d(6, dtype=dtype), nn.Tanh(),
+        nn.Residual(nn.Conv2d(6, 6, 1, groups=2, dtype=dtype, rng=3), nn.BatchNorm2d(6, affine=False, dtype=dtype)), nn.Flatten(),
+        nn.Linear(54, 4, dtype=dtype, rng=4),
+    )  # fmt: skip
+    for _ in range(3):
+        model(rng.standard_normal((4, 60)).astype(dtype))
+    return model.eval()
+
+
+def test_convolutions_fold_fuse_and_pack(dtype, rng):
+    model = images(dtype, rng)
+    predict, plain = fastnn.capture(model), fastnn.capture(model, fold=False)
+    for rows in (7, 1):
+        x = rng.standard_normal((rows, 60)).astype(dtype)
+        for _ in range(2):
+            expected = model(x).astype(np.float64)
+            assert_close(predict(x), expected, terms=100, magnitude=np.abs(expected).max())
+            assert bits(plain(x)) == bits(model(x))
+    assert [call.kernel for call in predict.cycle[0].calls] == ["conv_forward"] * 3 + ["add", "gemm"]
+    model[1].weight = model[1].weight * 2
+    assert_close(predict(x), model(x).astype(np.float64), terms=100, magnitude=np.abs(expected).max())
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_batch_norm_is_folded(bias, dtype, rng):
     model = folding(dtype, rng, bias)

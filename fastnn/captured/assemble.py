@@ -47,7 +47,7 @@ def assemble(
     if fold:
         needed = fold_batch_norms(needed, memory, once)
     if pack:
-        pack_weights(needed, memory, once)
+        needed = pack_weights(needed, memory, once)
     calls = Calls(fuse_activations(needed, memory, wanted))
     for i, region in enumerate(returned):
         assert region is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import prod
 
 from fastnn.captured.calls import ITEM_SIZES, STRUCTS, Call, new_call
 from fastnn.captured.memory import Memory, Region, block
@@ -84,28 +85,66 @@ def _is_whole(product: Call, region: Region | None) -> bool:
 
 
 def fold_batch_norms(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
-    """Let a product with constant weights do what a batch normalisation with constant statistics would do to its result."""
+    """Let a product or a convolution with constant weights do what a batch normalisation with constant statistics would do to its result."""
     users, kept = users_of(calls, memory), []
     producers: dict[Region | None, Call] = {}
+    packs: dict[Region | None, Call] = {}
     for call in calls:
         region = memory.find(call["x"]) if call.kernel == "batch_norm_forward" else None
         product = producers.get(region)
-        if product is None or region is None or len(users[region]) != 2 or call["from_batch"] or call["inner"] != 1 or call["channels"] != product["n"]:
+        if product is None or region is None or len(users[region]) != 2 or call["from_batch"] or not _is_normalised(product, call):
             kept.append(call)
         else:
-            n, k = product["n"], product["k"]
-            w, b = once.array(memory, k * n, call.dtype), once.array(memory, n, call.dtype)
-            once.calls.append(new_call(
-                call, "fold_batch_norm", w=w, b=b, from_w=product["b"], from_b=product["bias"], scale=call["weight"], shift=call["bias"],
-                mean=call["running_mean"], var=call["running_var"], k=k, n=n, w_row=product["b_row"], w_col=product["b_col"], eps=call["eps"],
-            ))  # fmt: skip
-            _read_weights(product, w, memory, once)
-            product["bias"], product["bias_col"], product["c"] = b, 1, call["y"]
+            if product.kernel == "gemm":
+                _fold_into_product(product, call, memory, once)
+            else:
+                _fold_into_conv(product, packs[memory.find(product["weight"])], call, memory, once)
             product.label = product.label._replace(kind=f"{product.label.kind} + {call.label.kind}")
             producers[memory.find(call["y"])] = product
         if call.kernel == "gemm" and _is_whole(call, memory.find(call["c"])) and _has_constant_weight(call, memory):
             producers[memory.find(call["c"])] = call
+        if call.kernel == "conv_pack_weight" and _is_constant(call["weight"], memory):
+            packs[memory.find(call["packed"])] = call
+        if call.kernel == "conv_forward" and _is_whole_conv(call, memory) and _is_constant(call["bias"], memory):
+            pack = packs.get(memory.find(call["weight"]))
+            if pack is not None and min(pack["w_tap"]) > 0:  # not one that is turned round
+                producers[memory.find(call["y"])] = call
     return kept
+
+
+def _is_normalised(product: Call, norm: Call) -> bool:
+    """Whether the channels of a normalisation are the columns of a product or the channels of a convolution."""
+    if product.kernel == "gemm":
+        return bool(norm["inner"] == 1 and norm["channels"] == product["n"])
+    return bool(norm["inner"] == prod(product["out"]) and norm["channels"] == product["groups"] * product["rows"])
+
+
+def _folded(product: Call, norm: Call, memory: Memory, once: Once, k: int, **weight: int) -> tuple[int, int]:
+    """Addresses of new weights, k x channels in C order, and biases, prepared from the old ones and the normalisation."""
+    n = norm["channels"]
+    w, b = once.array(memory, k * n, norm.dtype), once.array(memory, n, norm.dtype)
+    once.calls.append(new_call(
+        norm, "fold_batch_norm", w=w, b=b, from_b=product["bias"], scale=norm["weight"], shift=norm["bias"], mean=norm["running_mean"],
+        var=norm["running_var"], k=k, n=n, eps=norm["eps"], **weight,
+    ))  # fmt: skip
+    product["bias"] = b
+    return w, b
+
+
+def _fold_into_product(product: Call, norm: Call, memory: Memory, once: Once) -> None:
+    w, _ = _folded(product, norm, memory, once, product["k"], from_w=product["b"], w_row=product["b_row"], w_col=product["b_col"])
+    _read_weights(product, w, memory, once)
+    product["bias_col"], product["c"] = 1, norm["y"]
+
+
+def _fold_into_conv(conv: Call, pack: Call, norm: Call, memory: Memory, once: Once) -> None:
+    region, n, k = memory.find(pack["weight"]), norm["channels"], pack["w_row"]
+    assert region is not None
+    first = pack["weight"] - region.start  # bytes to the first tap that reaches the input
+    w, _ = _folded(conv, norm, memory, once, k, from_w=region.start, w_row=1, w_col=k)
+    pack["weight"], pack["w_row"], pack["w_group"] = w + first * n, 1, pack["rows"]
+    pack["w_channel"], pack["w_tap"] = pack["w_channel"] * n, tuple(stride * n for stride in pack["w_tap"])
+    conv["y"] = norm["y"]
 
 
 def _is_constant(address: int, memory: Memory) -> bool:
@@ -121,9 +160,28 @@ def _has_constant_weight(product: Call, memory: Memory) -> bool:
     return constant and plain and (not product["bias"] or (product["bias_col"] == 1 and product["bias_row"] == 0))
 
 
-def pack_weights(calls: list[Call], memory: Memory, once: Once) -> None:
-    """Let products read constant weights row by row, the order that takes no rearranging in every call: nn.Linear has them so, others may not."""
-    for product in calls:
+def _is_whole_conv(conv: Call, memory: Memory) -> bool:
+    """Whether a convolution fills a region of its own."""
+    region, elements = memory.find(conv["y"]), conv["batch"] * conv["groups"] * conv["rows"] * prod(conv["out"])
+    return region is not None and region.fresh and region.start == conv["y"] and region.size == elements * ITEM_SIZES[conv.dtype]
+
+
+def pack_weights(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
+    """Let products read constant weights row by row, the order that takes no rearranging in every call: nn.Linear has them so, others may not.
+    What packs the weights of convolutions is done once."""
+    kept = []
+    packed_at: dict[Region | None, int] = {}
+    for call in calls:
+        if call.kernel == "conv_pack_weight" and _is_constant(call["weight"], memory):
+            elements = call["groups"] * call["rows"] * call["channels"] * prod(call["taps"])
+            packed_at[memory.find(call["packed"])] = packed = once.array(memory, elements, call.dtype)
+            call["packed"] = packed
+            once.calls.append(call)
+            continue
+        if call.kernel == "conv_forward" and memory.find(call["weight"]) in packed_at:
+            call["weight"] = packed_at[memory.find(call["weight"])]
+        kept.append(call)
+    for product in kept:
         if product.kernel != "gemm" or product["batch"] != 1 or product["b_col"] == 1 or product["n"] < 2 or not _is_constant(product["b"], memory):
             continue
         k, n = product["k"], product["n"]
@@ -133,22 +191,25 @@ def pack_weights(calls: list[Call], memory: Memory, once: Once) -> None:
             product, "copy", y=packed, a=product["b"], b=product["b"], shape=(1, 1, k, n), y_stride=(0, 0, n, 1), a_stride=strides, b_stride=strides
         ))  # fmt: skip
         _read_weights(product, packed, memory, once)
+    return kept
 
 
 def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region]) -> list[Call]:
-    """Let a product apply the element-wise function that is the only one to read its result."""
+    """Let a product or a convolution apply the element-wise function that is the only one to read its result."""
     users, kept, gone = users_of(calls, memory), set(results), set()
     for i, product in enumerate(calls):
-        if product.kernel != "gemm" or product["activation"]:
+        if product.kernel not in ("gemm", "conv_forward") or product["activation"]:
             continue
-        region = memory.find(product["c"])
-        if region is None or region in kept or len(users[region]) != 2 or not _is_whole(product, region):
+        to = "c" if product.kernel == "gemm" else "y"
+        region = memory.find(product[to])
+        whole = _is_whole(product, region) if to == "c" else _is_whole_conv(product, memory)
+        if region is None or region in kept or len(users[region]) != 2 or not whole:
             continue
         j = users[region][1]
         map = calls[j]
-        elements = product["batch"] * product["m"] * product["n"]
+        elements = region.size // ITEM_SIZES[product.dtype]
         if STRUCTS[map.kernel] == _MAP and map.dtype == product.dtype and map["x"] == region.start and map["n"] == elements:
-            product["c"], product["activation"], product["p"], product["q"] = map["y"], map.address, map["p"], map["q"]
+            product[to], product["activation"], product["p"], product["q"] = map["y"], map.address, map["p"], map["q"]
             product.label = product.label._replace(kind=f"{product.label.kind} + {map.label.kind}")
             gone.add(j)
     return [call for i, call in enumerate(calls) if i not in gone]
