@@ -49,6 +49,7 @@
 #include "../ops/norm.h"
 #include "../ops/batch_norm.h"
 #include "../ops/power.h"
+#include "../ops/pooling_shapes.h"
 #include "../ops/pooling.h"
 #include "../ops/pooling_backward.h"
 #include "../ops/fold.h"

@@ -1,8 +1,5 @@
 /* pooling.h — maxima and sums over windows: x (planes, x_shape), y (planes, y_shape), three axes each; fewer dimensions have axes of size 1.
  *
- * Window o of an axis begins at o stride - padding and has `kernel` elements, `dilation` apart; those outside x do not count. Adaptive windows
- * go from floor(o size / cells) to ceil((o + 1) size / cells). Number k of a window's elements counts them in row-major order, those outside too.
- *
  * Shares are planes. Forward, vector lanes are neighbouring outputs, and each lane takes the elements of its window in row-major order: stride
  * 1 loads them as they lie, stride 2 takes every second of two vectors, others lane by lane. Outputs whose windows stick out at the left or
  * right go one at a time. Windows that are adaptive, or of more than 255 elements where their maximum's place is asked for, have loops of
@@ -10,58 +7,8 @@
  *
  * The winner of a window is kept as its number, a byte: 16 bytes, y_shape of them, 16 bytes for each plane, so that whole vectors of bytes may
  * be loaded and stored at the ends of rows. `flat` are positions in x's plane, int64. -1 and NO_WINNER: a dilated window without elements.
- * Backward: pooling_backward.h.
+ * The windows: pooling_shapes.h. Backward: pooling_backward.h.
  */
-enum { NO_WINNER = 255, WINNER_SLACK = 16, POOL_POLL = 1 << 20 };
-
-typedef struct Axis {
-    size_t size, cells, kernel, stride, padding, dilation;
-    int adaptive;
-} Axis;
-
-#define POOL_AXIS(a, i) {(a)->x_shape[i], (a)->y_shape[i], (a)->kernel[i], (a)->stride[i], (a)->padding[i], (a)->dilation[i], (a)->adaptive}
-#define POOL_AXES(a) {POOL_AXIS(a, 0), POOL_AXIS(a, 1), POOL_AXIS(a, 2)}
-
-FNN_INLINE size_t volume(const size_t *shape) { return shape[0] * shape[1] * shape[2]; }
-
-FNN_INLINE uint8_t *winners_of(const void *winners, size_t plane, size_t cells)
-{
-    return winners ? (uint8_t *)winners + plane * (cells + 2 * WINNER_SLACK) + WINNER_SLACK : NULL;
-}
-
-/* The elements of window o that are in x: first, first + dilation, … before end. number: of the first. count: how many, at most kernel. */
-typedef struct Span {
-    size_t first, end, number, count;
-} Span;
-
-FNN_INLINE Span span_of(const Axis *s, size_t o)
-{
-    Span w;
-    if (s->adaptive) {
-        w.first = o * s->size / s->cells, w.end = ((o + 1) * s->size + s->cells - 1) / s->cells;
-        w.number = 0, w.count = w.end - w.first;
-        return w;
-    }
-    size_t begin = o * s->stride, reach = (s->kernel - 1) * s->dilation + 1; /* both with the padding in front */
-    w.number = begin < s->padding ? s->padding - begin : 0;
-    if (s->dilation != 1) w.number = (w.number + s->dilation - 1) / s->dilation;
-    w.first = begin + w.number * s->dilation - s->padding;
-    w.end = begin + reach <= s->padding ? 0 : begin + reach - s->padding;
-    if (w.end > s->size) w.end = s->size;
-    w.count = w.first < w.end ? w.end - w.first : 0;
-    if (s->dilation != 1) w.count = (w.count + s->dilation - 1) / s->dilation;
-    return w;
-}
-
-/* The windows [first, end) of an axis that are whole within x. */
-FNN_INLINE void whole_windows(const Axis *s, size_t *first, size_t *end)
-{
-    size_t reach = (s->kernel - 1) * s->dilation + 1;
-    *first = (s->padding + s->stride - 1) / s->stride, *end = s->size + s->padding < reach ? 0 : (s->size + s->padding - reach) / s->stride + 1;
-    if (*end > s->cells) *end = s->cells;
-    if (*first > *end) *first = *end = 0;
-}
-
 /* What is asked of windows. */
 enum { TOP, TOP_AND_PLACE, SUM };
 
@@ -118,13 +65,6 @@ FNN_INLINE Cell pool_cell(const T *x, const Axis *s, Span d, Span h, ptrdiff_t c
             for (; k < end; k++) take(&c, load_strided(row + k * dilation, stride, n), number + k, what);
         }
     return c;
-}
-
-/* The elements of window o that an average divides by. */
-FNN_INLINE T divisor_of(const Axis *s, Span w, size_t o, int count_padding)
-{
-    size_t begin = o * s->stride, end = begin + s->kernel, last = s->size + 2 * s->padding;
-    return (T)(count_padding && !s->adaptive ? (end < last ? end : last) - begin : w.count);
 }
 
 /* origin: number 0 of the first of n windows in x's plane. */
@@ -237,7 +177,7 @@ FNN_INLINE void pool_windows(const fnn_pool_args *a, size_t part, size_t parts, 
 }
 
 /* Where the windows are the planes: a maximum in reduce.h's lanes, then its place. */
-FNN_INLINE void pool_planes(const fnn_pool_args *a, size_t part, size_t parts)
+static void pool_planes(const fnn_pool_args *a, size_t part, size_t parts)
 {
     size_t plane, end, n = volume(a->x_shape);
     fnn_share(a->planes, 16, part, parts, &plane, &end);
@@ -272,17 +212,10 @@ FNN_INLINE int few_elements(const size_t *kernel)
         else pool_rows(a, part, parts, stride, kernel, dilation, what);                                                       \
     } while (0)
 
-/* Whether there is one window, which has no padding before it. */
-FNN_INLINE int is_global(const size_t *x_shape, const size_t *y_shape, const size_t *kernel, const size_t *padding)
-{
-    int all = 1;
-    for (int i = 0; i < 3; i++) all &= y_shape[i] == 1 && kernel[i] >= x_shape[i] && padding[i] == 0;
-    return all;
-}
-
 KERNEL(max_pool_forward, pool)
 {
-    if (is_global(a->x_shape, a->y_shape, a->kernel, a->padding) && volume(a->kernel) == volume(a->x_shape)) pool_planes(a, part, parts);
+    int global = is_global(a->x_shape, a->y_shape, a->kernel, a->padding);
+    if (global && (!a->winners || volume(a->kernel) == volume(a->x_shape))) pool_planes(a, part, parts);
     else if (a->adaptive || !few_elements(a->kernel)) pool_windows(a, part, parts, TOP);
     else if (a->winners || a->flat) POOL(TOP_AND_PLACE);
     else POOL(TOP);
