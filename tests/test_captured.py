@@ -18,6 +18,13 @@ from fastnn.nn.utils import clip_grad_norm_, clip_grad_value_
 
 SLOW = fastnn.instruction_set() == "scalar"  # a hundred times slower than the others
 
+
+
+def pooled(pool, *shape):
+    """A pooling layer from `shape` to 8 elements."""
+    return lambda d: [nn.Linear(8, int(np.prod(shape)), dtype=d, rng=5), nn.Unflatten(1, shape), pool(), nn.Flatten()]
+
+
 # Each layer in the place where it stands in a model of (6, 8) inputs and (6, 4) outputs; `d` is the dtype.
 LAYERS = {
     "Identity": lambda d: [nn.Identity()],
@@ -30,6 +37,22 @@ LAYERS = {
     "BatchNorm1d": lambda d: [nn.BatchNorm1d(8, dtype=d)],
     "BatchNorm1d cumulative": lambda d: [nn.BatchNorm1d(8, momentum=None, dtype=d)],
     "PReLU": lambda d: [nn.PReLU(8, dtype=d)],
+    "MaxPool1d": pooled(lambda: nn.MaxPool1d(2), 2, 8),
+    "MaxPool2d": pooled(lambda: nn.MaxPool2d(3, 2, 1), 2, 4, 4),
+    "MaxPool2d of many": pooled(lambda: nn.MaxPool2d(17, 1), 2, 18, 18),
+    "MaxPool3d": pooled(lambda: nn.MaxPool3d(2, dilation=2, stride=1), 1, 4, 4, 4),
+    "AvgPool1d": pooled(lambda: nn.AvgPool1d(2), 2, 8),
+    "AvgPool2d": pooled(lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False), 2, 4, 4),
+    "AvgPool3d": pooled(lambda: nn.AvgPool3d(2), 1, 4, 4, 4),
+    "LPPool1d": pooled(lambda: nn.LPPool1d(2, 2), 2, 8),
+    "LPPool2d": pooled(lambda: nn.LPPool2d(2, 2), 2, 4, 4),
+    "LPPool3d": pooled(lambda: nn.LPPool3d(4.0, 2), 1, 4, 4, 4),
+    "AdaptiveAvgPool1d": pooled(lambda: nn.AdaptiveAvgPool1d(4), 2, 7),
+    "AdaptiveAvgPool2d": pooled(lambda: nn.AdaptiveAvgPool2d(1), 8, 3, 5),
+    "AdaptiveAvgPool3d": pooled(lambda: nn.AdaptiveAvgPool3d((2, 1, None)), 1, 4, 3, 4),
+    "AdaptiveMaxPool1d": pooled(lambda: nn.AdaptiveMaxPool1d(4), 2, 7),
+    "AdaptiveMaxPool2d": pooled(lambda: nn.AdaptiveMaxPool2d(2), 2, 4, 6),
+    "AdaptiveMaxPool3d": pooled(lambda: nn.AdaptiveMaxPool3d((2, 1, None)), 1, 4, 3, 4),
     "GLU": lambda d: [nn.Linear(8, 16, dtype=d, rng=5), nn.GLU()],
     "Softmax": lambda d: [nn.Softmax(1)],
     "Softmin": lambda d: [nn.Softmin(1)],

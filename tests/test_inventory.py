@@ -25,6 +25,8 @@ PARTS = {
     "advance": "dropout_next",
     "layer_norm_backward_parameters": "layer_norm_backward",
     "rms_norm_backward_parameters": "rms_norm_backward",
+    "avg_pool_quotients": "avg_pool_backward",
+    "lp_root_backward": "lp_pool_backward",
     "optimizer_tick": None,
     "sgd_step": None,
     "adam_step": None,

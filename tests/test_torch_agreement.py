@@ -266,6 +266,106 @@ def test_batch_norm_agrees(shape, affine, training, tracking, rng):
         agree(var, tvar)
 
 
+# ---- pooling ------------------------------------------------------------------------------------------
+
+POOLED = [  # shape, kernel_size, stride, padding, ceil_mode
+    ((2, 3, 9), 3, 2, 1, False),
+    ((2, 9), 4, 3, 0, True),
+    ((2, 3, 6, 7), 2, None, 0, True),
+    ((3, 9, 8), (3, 2), (2, 1), (1, 0), False),
+    ((2, 2, 7, 7), 3, 2, 1, True),
+    ((1, 2, 5, 6, 7), 2, 2, 1, True),
+    ((2, 4, 5, 6), (2, 1, 3), 1, 0, False),
+]
+
+
+def pooled(shape, rng):
+    """Values with ties, infinities and NaN, and how many axes are pooled with or without a batch."""
+    x = rng.integers(-2, 3, size=shape).astype(np.float64)
+    x.ravel()[rng.integers(0, x.size, x.size // 10)] = np.nan
+    x.ravel()[rng.integers(0, x.size, x.size // 3)] = -np.inf
+    return x
+
+
+def dimensions(shape, kernel_size):
+    return len(kernel_size) if isinstance(kernel_size, tuple) else max(len(shape) - 2, 1)
+
+
+def per_axis(value, dims):
+    return value if isinstance(value, tuple) or value is None else (value,) * dims
+
+
+@pytest.mark.parametrize("shape, kernel, stride, padding, ceil", POOLED)
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_max_pool_agrees(shape, kernel, stride, padding, ceil, dilation, rng):
+    dims = dimensions(shape, kernel)
+    if dilation == 2:
+        shape = (*shape[:-dims], *(2 * n for n in shape[-dims:]))
+    options = (per_axis(kernel, dims), per_axis(stride, dims), padding, dilation, ceil)
+    x = pooled(shape, rng)
+    tx = tensor(x, True)
+    expected, places = getattr(F, f"max_pool{dims}d")(tx, *options, return_indices=True)
+    y, indices = ref.max_pool(x, *options, "flat")
+    agree(y, expected)
+    agree(indices, places)
+    dy = rng.normal(size=y.shape)
+    expected.backward(torch.tensor(dy))
+    agree(ref.max_pool_backward(dy, indices, shape, *options), tx.grad)
+
+
+@pytest.mark.parametrize("shape, kernel, stride, padding, ceil", POOLED)
+@pytest.mark.parametrize("include", [False, True])
+@pytest.mark.parametrize("divisor", [None, 5])
+def test_avg_pool_agrees(shape, kernel, stride, padding, ceil, include, divisor, rng):
+    dims = dimensions(shape, kernel)
+    options = (per_axis(kernel, dims), per_axis(stride, dims), padding, ceil, include)
+    if divisor and dims > 1:
+        options += (divisor,)
+    x = rng.normal(size=shape)
+    tx = tensor(x, True)
+    expected = getattr(F, f"avg_pool{dims}d")(tx, *options)
+    y = ref.avg_pool(x, *options)
+    agree(y, expected)
+    dy = rng.normal(size=y.shape)
+    expected.backward(torch.tensor(dy))
+    agree(ref.avg_pool_backward(dy, shape, *options), tx.grad)
+
+
+@pytest.mark.parametrize("shape, size", [((2, 3, 9), (4,)), ((3, 7), (1,)), ((2, 3, 6, 7), (3, 4)), ((2, 5, 5), (None, 7)), ((1, 2, 5, 6, 7), (2, None, 3))])
+def test_adaptive_pools_agree(shape, size, rng):
+    dims = len(size)
+    x = pooled(shape, rng)
+    theirs = size if dims > 1 else size[0]
+    tx = tensor(x, True)
+    expected, places = getattr(F, f"adaptive_max_pool{dims}d")(tx, theirs, return_indices=True)
+    y, indices = ref.adaptive_max_pool(x, size, "flat")
+    agree(y, expected)
+    agree(indices, places)
+    dy = rng.normal(size=y.shape)
+    expected.backward(torch.tensor(dy))
+    agree(ref.adaptive_max_pool_backward(dy, indices, shape, size), tx.grad)
+    tx = tensor(rng.normal(size=shape), True)
+    expected = getattr(F, f"adaptive_avg_pool{dims}d")(tx, theirs)
+    agree(ref.adaptive_avg_pool(tx.detach().numpy(), size), expected)
+    expected.backward(torch.tensor(dy))
+    agree(ref.adaptive_avg_pool_backward(dy, shape, size), tx.grad)
+
+
+@pytest.mark.parametrize("shape, kernel, stride, padding, ceil", [case for case in POOLED if not case[3]])
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, 2.5, -1.0])
+def test_lp_pool_agrees(shape, kernel, stride, padding, ceil, norm_type, rng):
+    dims = dimensions(shape, kernel)
+    x = rng.normal(size=shape) if norm_type in (1, 2) else rng.uniform(0.1, 2, size=shape)
+    x.ravel()[:2] = 0 if norm_type in (1, 2) else x.ravel()[:2]
+    tx = tensor(x, True)
+    expected = getattr(F, f"lp_pool{dims}d")(tx, norm_type, kernel if dims > 1 else per_axis(kernel, 1)[0], stride, ceil)
+    y, mean = ref.lp_pool(x, norm_type, per_axis(kernel, dims), stride, ceil)
+    agree(y, expected)
+    dy = rng.normal(size=y.shape)
+    expected.backward(torch.tensor(dy))
+    agree(ref.lp_pool_backward(dy, x, mean, norm_type, per_axis(kernel, dims), stride, ceil), tx.grad)
+
+
 # ---- optimizers: five steps on one parameter --------------------------------------------------------
 
 STEPS = [

@@ -6,7 +6,7 @@
  *
  *   types     T scalar, V vector of W scalars, I vector of W integers as wide as T, M mask of W truth values, W lanes
  *   memory    v_load v_store (any alignment), v_load_n v_store_n (the first n <= W lanes; memory beyond is not touched, lanes
- *             beyond load as +0)
+ *             beyond load as +0), v_load_span (the lanes first to n - 1 alone, the others +0)
  *   values    v_set v_zero
  *   rounding  v_add v_sub v_mul v_div v_sqrt, v_fma (a b + c), v_fms (a b - c), v_fnma (c - a b): each rounds once
  *   order     v_min = a < b ? a : b and v_max = a > b ? a : b. So b comes out when either operand is NaN, and when both are
@@ -23,6 +23,9 @@
  *   across    v_sum and v_top (maximum by v_max): fold in halves, lane i with lane i + W/2, down to one scalar.
  *             v_transpose (m): W vectors, lane j of vector i against lane i of vector j.
  *             v_table16 (t, i), float only: t[i mod 16] for integers i
+ *   pairs     v_even v_odd (a, b): the elements 0, 2, 4, … and 1, 3, 5, … of a and b, one behind the other.
+ *             v_zip_low v_zip_high (a, b): the first and the second W of a0 b0 a1 b1 …
+ *   bytes     v_load_bytes v_store_bytes: W values from 0 to 255, integral, as uint8_t
  */
 #ifndef FNN_VEC_H
 #define FNN_VEC_H

@@ -32,6 +32,10 @@ FNN_INLINE M m_first(size_t n) { return CAST_V(first_lanes(n)); }
 FNN_INLINE V v_load(const T *p) { return P(loadu)(p); }
 FNN_INLINE void v_store(T *p, V v) { P(storeu)(p, v); }
 FNN_INLINE V v_load_n(const T *p, size_t n) { return P(maskload)(p, first_lanes(n)); }
+FNN_INLINE V v_load_span(const T *p, size_t first, size_t n)
+{
+    return P(maskload)(p, _mm256_andnot_si256(first_lanes(first), first_lanes(n)));
+}
 FNN_INLINE void v_store_n(T *p, V v, size_t n) { P(maskstore)(p, first_lanes(n), v); }
 
 FNN_INLINE V v_set(T x) { return P(set1)(x); }
@@ -134,6 +138,39 @@ FNN_INLINE V v_table16(const T *t, I i)
     return _mm256_blendv_ps(_mm256_permutevar8x32_ps(v_load(t), i), _mm256_permutevar8x32_ps(v_load(t + 8), i), v_from_bits(i_shl(i, 28)));
 }
 #endif
+
+/* Within the halves first, then the quarters (even, odd) or halves (zip) to their places. */
+#ifdef FNN_DTYPE_IS_F32
+#define QUARTERS(v) _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8))
+FNN_INLINE V v_even(V a, V b) { return QUARTERS(_mm256_shuffle_ps(a, b, 0x88)); }
+FNN_INLINE V v_odd(V a, V b) { return QUARTERS(_mm256_shuffle_ps(a, b, 0xdd)); }
+FNN_INLINE V v_load_bytes(const uint8_t *p) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p))); }
+FNN_INLINE void v_store_bytes(uint8_t *p, V v)
+{
+    __m256i i = _mm256_cvtps_epi32(v);
+    __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+}
+#else
+#define QUARTERS(v) _mm256_permute4x64_pd(v, 0xd8)
+FNN_INLINE V v_even(V a, V b) { return QUARTERS(_mm256_unpacklo_pd(a, b)); }
+FNN_INLINE V v_odd(V a, V b) { return QUARTERS(_mm256_unpackhi_pd(a, b)); }
+FNN_INLINE V v_load_bytes(const uint8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, 4);
+    return _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four)));
+}
+FNN_INLINE void v_store_bytes(uint8_t *p, V v)
+{
+    __m128i i = _mm256_cvtpd_epi32(v), words = _mm_packus_epi32(i, i);
+    int32_t four = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+    memcpy(p, &four, 4);
+}
+#endif
+#undef QUARTERS
+FNN_INLINE V v_zip_low(V a, V b) { return P(permute2f128)(P(unpacklo)(a, b), P(unpackhi)(a, b), 0x20); }
+FNN_INLINE V v_zip_high(V a, V b) { return P(permute2f128)(P(unpacklo)(a, b), P(unpackhi)(a, b), 0x31); }
 
 /* Blocks of W/2 within the halves, then the halves. */
 FNN_INLINE void v_transpose(V m[W])

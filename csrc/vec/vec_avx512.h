@@ -27,6 +27,7 @@ FNN_INLINE M m_first(size_t n) { return (M)((1u << n) - 1u); }
 FNN_INLINE V v_load(const T *p) { return P(loadu)(p); }
 FNN_INLINE void v_store(T *p, V v) { P(storeu)(p, v); }
 FNN_INLINE V v_load_n(const T *p, size_t n) { return P(maskz_loadu)(m_first(n), p); }
+FNN_INLINE V v_load_span(const T *p, size_t first, size_t n) { return P(maskz_loadu)((M)(m_first(n) & ~m_first(first)), p); }
 FNN_INLINE void v_store_n(T *p, V v, size_t n) { P(mask_storeu)(p, m_first(n), v); }
 
 FNN_INLINE V v_set(T x) { return P(set1)(x); }
@@ -113,6 +114,25 @@ FNN_INLINE T v_top(V v) { FOLD(max, v); }
 #ifdef FNN_DTYPE_IS_F32
 FNN_INLINE V v_table16(const T *t, I i) { return _mm512_permutexvar_ps(i, v_load(t)); }
 #endif
+
+#ifdef FNN_DTYPE_IS_F32
+#define PICK(a, b, ...) _mm512_permutex2var_ps(a, _mm512_setr_epi32(__VA_ARGS__), b)
+FNN_INLINE V v_even(V a, V b) { return PICK(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30); }
+FNN_INLINE V v_odd(V a, V b) { return PICK(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31); }
+FNN_INLINE V v_zip_low(V a, V b) { return PICK(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23); }
+FNN_INLINE V v_zip_high(V a, V b) { return PICK(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31); }
+FNN_INLINE V v_load_bytes(const uint8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+FNN_INLINE void v_store_bytes(uint8_t *p, V v) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))); }
+#else
+#define PICK(a, b, ...) _mm512_permutex2var_pd(a, _mm512_setr_epi64(__VA_ARGS__), b)
+FNN_INLINE V v_even(V a, V b) { return PICK(a, b, 0, 2, 4, 6, 8, 10, 12, 14); }
+FNN_INLINE V v_odd(V a, V b) { return PICK(a, b, 1, 3, 5, 7, 9, 11, 13, 15); }
+FNN_INLINE V v_zip_low(V a, V b) { return PICK(a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
+FNN_INLINE V v_zip_high(V a, V b) { return PICK(a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
+FNN_INLINE V v_load_bytes(const uint8_t *p) { return _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p))); }
+FNN_INLINE void v_store_bytes(uint8_t *p, V v) { _mm_storel_epi64((__m128i *)p, _mm256_cvtepi32_epi8(_mm512_cvtpd_epi32(v))); }
+#endif
+#undef PICK
 
 /* 4 x 4 blocks within the quarters, then the quarters. */
 FNN_INLINE void v_transpose(V m[W])

@@ -37,6 +37,12 @@ FNN_INLINE V v_load_n(const T *p, size_t n)
     for (size_t i = 0; i < n; i++) lanes[i] = p[i];
     return v_load(lanes);
 }
+FNN_INLINE V v_load_span(const T *p, size_t first, size_t n)
+{
+    T lanes[W] = {0};
+    for (size_t i = first; i < n; i++) lanes[i] = p[i];
+    return v_load(lanes);
+}
 FNN_INLINE void v_store_n(T *p, V v, size_t n)
 {
     T lanes[W];
@@ -139,6 +145,23 @@ FNN_INLINE void v_transpose(V m[W])
     m[0] = a, m[1] = b;
 }
 #endif
+
+FNN_INLINE V v_even(V a, V b) { return P(vuzp1q)(a, b); }
+FNN_INLINE V v_odd(V a, V b) { return P(vuzp2q)(a, b); }
+FNN_INLINE V v_zip_low(V a, V b) { return P(vzip1q)(a, b); }
+FNN_INLINE V v_zip_high(V a, V b) { return P(vzip2q)(a, b); }
+FNN_INLINE V v_load_bytes(const uint8_t *p)
+{
+    T lanes[W];
+    for (int i = 0; i < W; i++) lanes[i] = p[i];
+    return v_load(lanes);
+}
+FNN_INLINE void v_store_bytes(uint8_t *p, V v)
+{
+    T lanes[W];
+    v_store(lanes, v);
+    for (int i = 0; i < W; i++) p[i] = (uint8_t)lanes[i];
+}
 
 /* In two factors, 2^floor(n/2) and the rest: each is a normal number, and only the second product may round. */
 FNN_INLINE V v_scale2(V x, V n)

@@ -19,6 +19,7 @@ FNN_INLINE M m_first(size_t n) { return n != 0; }
 FNN_INLINE V v_load(const T *p) { return *p; }
 FNN_INLINE void v_store(T *p, V v) { *p = v; }
 FNN_INLINE V v_load_n(const T *p, size_t n) { return n ? *p : 0; }
+FNN_INLINE V v_load_span(const T *p, size_t first, size_t n) { return first < n ? *p : 0; }
 FNN_INLINE void v_store_n(T *p, V v, size_t n)
 {
     if (n) *p = v;
@@ -100,5 +101,11 @@ FNN_INLINE T v_top(V v) { return v; }
 FNN_INLINE V v_table16(const T *t, I i) { return t[i & 15]; }
 #endif
 FNN_INLINE void v_transpose(V m[W]) { (void)m; }
+FNN_INLINE V v_even(V a, V b) { return (void)b, a; }
+FNN_INLINE V v_odd(V a, V b) { return (void)a, b; }
+FNN_INLINE V v_zip_low(V a, V b) { return (void)b, a; }
+FNN_INLINE V v_zip_high(V a, V b) { return (void)a, b; }
+FNN_INLINE V v_load_bytes(const uint8_t *p) { return *p; }
+FNN_INLINE void v_store_bytes(uint8_t *p, V v) { *p = (uint8_t)v; }
 
 #undef F

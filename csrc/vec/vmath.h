@@ -206,17 +206,45 @@ FNN_INLINE V log_domain(V x, V result)
     return v_select(v_gt(x, v_zero()), v_select(v_lt(x, infinity), result, x), outside);
 }
 
-/* log(x): 0.90 / 0.80 ULP; the last two sums dominate. Subnormal x are scaled without a product. */
-FNN_INLINE V v_log(V x)
+/* x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for positive finite x; returns f. Subnormal x are scaled without a product. */
+FNN_INLINE V log_parts(V x, V *k)
 {
     M small = v_lt(x, v_set(SMALLEST_NORMAL));
     V one = v_set(1), y = v_select(small, v_sub(v_or(x, one), one), x); /* a subnormal x times 2^(T_BIAS - 1) */
     I root = v_bits(v_set(SQRT_HALF)), i = i_sub(v_bits(y), root);
     i = i_add(i, i_shl(i_set(T_BIAS), T_MANTISSA));
-    V k = v_sub(v_from_int(i_shr(i, T_MANTISSA)),
-                v_select(small, v_set((T)(2 * T_BIAS - 1)), v_set((T)T_BIAS)));
-    V m = v_from_bits(i_add(i_and(i, i_set(((TI)1 << T_MANTISSA) - 1)), root));
-    return log_domain(x, log_sum(k, v_sub(m, one)));
+    *k = v_sub(v_from_int(i_shr(i, T_MANTISSA)),
+               v_select(small, v_set((T)(2 * T_BIAS - 1)), v_set((T)T_BIAS)));
+    return v_sub(v_from_bits(i_add(i_and(i, i_set(((TI)1 << T_MANTISSA) - 1)), root)), one);
+}
+
+/* log(x): 0.90 / 0.80 ULP; the last two sums dominate. */
+FNN_INLINE V v_log(V x)
+{
+    V k, f = log_parts(x, &k);
+    return log_domain(x, log_sum(k, f));
+}
+
+/* x^p for a p that is the same in all lanes: 2^n exp((p k - n) ln 2 + p log(1 + f)) with n = round(p log2 |x|). The exponent is small and
+ * p k - n rounds once, so the error is about 2 + |p| / 2 ULP whatever the size of x. Powers 1, 2 and 3 are products, 1/2 is the root of x.
+ * As in C, 0 and infinity go where the limit is, a negative x has integral powers only, and anything to the power 0 is 1. */
+FNN_INLINE V v_power(V x, V p)
+{
+    V zero = v_zero(), infinity = v_set((T)INFINITY), half = v_mul(p, v_set(T_C(0.5))), limit = v_set(T_MANTISSA == 23 ? 252 : 2044);
+    if (m_any(v_eq(p, zero))) return v_set(1);
+    if (m_any(v_eq(p, v_set(1)))) return x;
+    if (m_any(v_eq(p, v_set(2)))) return v_mul(x, x);
+    if (m_any(v_eq(p, v_set(3)))) return v_mul(v_mul(x, x), x);
+    if (m_any(v_eq(p, v_set(T_C(0.5))))) return v_sqrt(x);
+    V k, a = v_abs(x), f = log_parts(a, &k), rest = v_mul(p, log_sum(zero, f));
+    V n = v_round(v_fma(p, k, v_mul(rest, v_set(LOG2E)))), left = v_fms(p, k, n);
+    V r = v_fma(left, v_set(LN2_HIGH), v_fma(left, v_set(LN2_LOW), rest));
+    V y = v_scale2(v_exp(v_max(v_set(-1), v_min(v_set(1), r))), v_max(v_neg(limit), v_min(limit, n)));
+    M grows = v_gt(p, zero), whole = v_eq(v_floor(p), p), odd = m_and(whole, v_ne(v_floor(half), half));
+    y = v_select(v_eq(a, zero), v_select(grows, zero, infinity), y);
+    y = v_select(v_eq(a, infinity), v_select(grows, infinity, zero), y);
+    y = v_select(m_and(v_lt(x, zero), m_and(v_lt(a, infinity), m_not(whole))), v_set((T)NAN), y);
+    return v_select(v_isnan(x), x, v_select(odd, v_copysign(y, x), y));
 }
 
 /* log1p(x), as log(2^k (1 + f)) with f = x / 2^k + (1 / 2^k - 1) rounded once: 1.50 / 1.1 ULP. Tiny and -0: x. -1: -infinity. */

@@ -27,6 +27,12 @@ from fastnn.nn.activation import Softsign as Softsign
 from fastnn.nn.activation import Tanh as Tanh
 from fastnn.nn.activation import Tanhshrink as Tanhshrink
 from fastnn.nn.activation import Threshold as Threshold
+from fastnn.nn.adaptive_pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d
+from fastnn.nn.adaptive_pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+from fastnn.nn.adaptive_pooling import AdaptiveAvgPool3d as AdaptiveAvgPool3d
+from fastnn.nn.adaptive_pooling import AdaptiveMaxPool1d as AdaptiveMaxPool1d
+from fastnn.nn.adaptive_pooling import AdaptiveMaxPool2d as AdaptiveMaxPool2d
+from fastnn.nn.adaptive_pooling import AdaptiveMaxPool3d as AdaptiveMaxPool3d
 from fastnn.nn.containers import Parallel as Parallel
 from fastnn.nn.containers import Residual as Residual
 from fastnn.nn.containers import Sequential as Sequential
@@ -48,6 +54,9 @@ from fastnn.nn.loss import L1Loss as L1Loss
 from fastnn.nn.loss import Loss as Loss
 from fastnn.nn.loss import MSELoss as MSELoss
 from fastnn.nn.loss import SmoothL1Loss as SmoothL1Loss
+from fastnn.nn.lp_pooling import LPPool1d as LPPool1d
+from fastnn.nn.lp_pooling import LPPool2d as LPPool2d
+from fastnn.nn.lp_pooling import LPPool3d as LPPool3d
 from fastnn.nn.module import BufferField as BufferField
 from fastnn.nn.module import Module as Module
 from fastnn.nn.module import Parameter as Parameter
@@ -55,6 +64,12 @@ from fastnn.nn.module import ParameterField as ParameterField
 from fastnn.nn.norm import BatchNorm1d as BatchNorm1d
 from fastnn.nn.norm import LayerNorm as LayerNorm
 from fastnn.nn.norm import RMSNorm as RMSNorm
+from fastnn.nn.pooling import AvgPool1d as AvgPool1d
+from fastnn.nn.pooling import AvgPool2d as AvgPool2d
+from fastnn.nn.pooling import AvgPool3d as AvgPool3d
+from fastnn.nn.pooling import MaxPool1d as MaxPool1d
+from fastnn.nn.pooling import MaxPool2d as MaxPool2d
+from fastnn.nn.pooling import MaxPool3d as MaxPool3d
 from fastnn.nn.shape import Flatten as Flatten
 from fastnn.nn.shape import Identity as Identity
 from fastnn.nn.shape import Unflatten as Unflatten

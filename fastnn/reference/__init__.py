@@ -129,6 +129,20 @@ from .optimizer import (
     rmsprop_step as rmsprop_step,
     sgd_step as sgd_step,
 )
+from .pooling import (
+    adaptive_avg_pool as adaptive_avg_pool,
+    adaptive_avg_pool_backward as adaptive_avg_pool_backward,
+    adaptive_max_pool as adaptive_max_pool,
+    adaptive_max_pool_backward as adaptive_max_pool_backward,
+    avg_pool as avg_pool,
+    avg_pool_backward as avg_pool_backward,
+    lp_pool as lp_pool,
+    lp_pool_backward as lp_pool_backward,
+    max_pool as max_pool,
+    max_pool_backward as max_pool_backward,
+    power as power,
+    power_backward as power_backward,
+)
 from .softmax import (
     log_softmax as log_softmax,
     log_softmax_backward as log_softmax_backward,

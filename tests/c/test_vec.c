@@ -132,6 +132,10 @@ static void test_partial(void)
             same("v_store_n", target[i], i < n ? (T)i + 1 : -1, (T)n, (T)i, 0);
         }
         same("v_store_n", target[W], -1, (T)n, W, 0);
+        for (size_t begin = 0; begin <= n; begin++) {
+            v_store(lanes, v_load_span(source, begin, n));
+            for (size_t i = 0; i < W; i++) same("v_load_span", lanes[i], begin <= i && i < n ? (T)i + 1 : 0, (T)begin, (T)n, (T)i);
+        }
         v_store(lanes, v_select(m_first(n), v_set(1), v_set(2)));
         for (size_t i = 0; i < W; i++) same("m_first", lanes[i], i < n ? 1 : 2, (T)n, (T)i, 0);
         free(source);
@@ -204,6 +208,41 @@ static void test_transpose(void)
     }
 }
 
+static void test_pairs(void)
+{
+    T pairs[2 * W], even[W], odd[W], zipped[2 * W];
+    for (int i = 0; i < 2 * W; i++) pairs[i] = (T)i + 1;
+    V a = v_load(pairs), b = v_load(pairs + W);
+    v_store(even, v_even(a, b)), v_store(odd, v_odd(a, b));
+    v_store(zipped, v_zip_low(a, b)), v_store(zipped + W, v_zip_high(a, b));
+    for (int i = 0; i < W; i++) {
+        same("v_even", even[i], pairs[2 * i], (T)i, 0, 0);
+        same("v_odd", odd[i], pairs[2 * i + 1], (T)i, 0, 0);
+        same("v_zip", zipped[2 * i], pairs[i], (T)i, 0, 0);
+        same("v_zip", zipped[2 * i + 1], pairs[W + i], (T)i, 1, 0);
+    }
+}
+
+/* All 256 of them, to and from an allocation of just W bytes; the byte after them stays. */
+static void test_bytes(void)
+{
+    T lanes[W], back[W];
+    uint8_t *bytes = malloc(W), target[W + 1];
+    for (int first = 0; first < 256; first++) {
+        for (int i = 0; i < W; i++) bytes[i] = (uint8_t)(first + 3 * i);
+        v_store(lanes, v_load_bytes(bytes));
+        target[W] = 7;
+        v_store_bytes(target, v_load(lanes));
+        v_store(back, v_load_bytes(target));
+        for (int i = 0; i < W; i++) {
+            same("v_load_bytes", lanes[i], (T)((first + 3 * i) % 256), (T)first, (T)i, 0);
+            same("v_store_bytes", back[i], lanes[i], (T)first, (T)i, 0);
+        }
+        same("v_store_bytes", target[W], 7, (T)first, W, 0);
+    }
+    free(bytes);
+}
+
 #ifdef FNN_DTYPE_IS_F32
 static void test_table(void)
 {
@@ -220,6 +259,8 @@ int main(void)
     test_words();
     test_table();
     test_transpose();
+    test_pairs();
+    test_bytes();
     test_partial();
     printf("reductions %016llx\n", (unsigned long long)test_reductions());
     if (failures) printf("%d failures\n", failures);
