@@ -27,6 +27,7 @@ PARTS = {
     "rms_norm_backward_parameters": "rms_norm_backward",
     "avg_pool_quotients": "avg_pool_backward",
     "lp_root_backward": "lp_pool_backward",
+    "instance_norm_running": "instance_norm",
     "optimizer_tick": None,
     "sgd_step": None,
     "adam_step": None,

@@ -47,11 +47,15 @@
 #include "../ops/elementwise.h"
 #include "../ops/dropout.h"
 #include "../ops/norm.h"
+#include "../ops/planes.h"
+#include "../ops/columns.h"
 #include "../ops/batch_norm.h"
 #include "../ops/power.h"
 #include "../ops/pooling_shapes.h"
 #include "../ops/pooling.h"
 #include "../ops/pooling_backward.h"
+#include "../ops/group_norm.h"
+#include "../ops/local_response_norm.h"
 #include "../ops/fold.h"
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #pragma GCC pop_options

@@ -53,6 +53,8 @@ from fastnn.kernels.conv import conv as conv
 from fastnn.kernels.conv import conv_backward as conv_backward
 from fastnn.kernels.conv import conv_transpose as conv_transpose
 from fastnn.kernels.conv import conv_transpose_backward as conv_transpose_backward
+from fastnn.kernels.batch_norm import batch_norm as batch_norm
+from fastnn.kernels.batch_norm import batch_norm_backward as batch_norm_backward
 from fastnn.kernels.cross_entropy import cross_entropy as cross_entropy
 from fastnn.kernels.cross_entropy import cross_entropy_backward as cross_entropy_backward
 from fastnn.kernels.cross_entropy import nll_loss as nll_loss
@@ -77,6 +79,12 @@ from fastnn.kernels.elementwise import multiply_backward as multiply_backward
 from fastnn.kernels.elementwise import scale as scale
 from fastnn.kernels.elementwise import scale_backward as scale_backward
 from fastnn.kernels.elementwise import sum_to as sum_to
+from fastnn.kernels.group_norm import group_norm as group_norm
+from fastnn.kernels.group_norm import group_norm_backward as group_norm_backward
+from fastnn.kernels.group_norm import instance_norm as instance_norm
+from fastnn.kernels.group_norm import instance_norm_backward as instance_norm_backward
+from fastnn.kernels.local_response_norm import local_response_norm as local_response_norm
+from fastnn.kernels.local_response_norm import local_response_norm_backward as local_response_norm_backward
 from fastnn.kernels.loss import binary_cross_entropy as binary_cross_entropy
 from fastnn.kernels.loss import binary_cross_entropy_backward as binary_cross_entropy_backward
 from fastnn.kernels.loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
@@ -94,8 +102,6 @@ from fastnn.kernels.loss import smooth_l1_loss_backward as smooth_l1_loss_backwa
 from fastnn.kernels.matmul import linear as linear
 from fastnn.kernels.matmul import linear_backward as linear_backward
 from fastnn.kernels.matmul import matmul as matmul
-from fastnn.kernels.norm import batch_norm as batch_norm
-from fastnn.kernels.norm import batch_norm_backward as batch_norm_backward
 from fastnn.kernels.norm import layer_norm as layer_norm
 from fastnn.kernels.norm import layer_norm_backward as layer_norm_backward
 from fastnn.kernels.norm import rms_norm as rms_norm

@@ -33,6 +33,9 @@ from fastnn.nn.adaptive_pooling import AdaptiveAvgPool3d as AdaptiveAvgPool3d
 from fastnn.nn.adaptive_pooling import AdaptiveMaxPool1d as AdaptiveMaxPool1d
 from fastnn.nn.adaptive_pooling import AdaptiveMaxPool2d as AdaptiveMaxPool2d
 from fastnn.nn.adaptive_pooling import AdaptiveMaxPool3d as AdaptiveMaxPool3d
+from fastnn.nn.batch_norm import BatchNorm1d as BatchNorm1d
+from fastnn.nn.batch_norm import BatchNorm2d as BatchNorm2d
+from fastnn.nn.batch_norm import BatchNorm3d as BatchNorm3d
 from fastnn.nn.containers import Parallel as Parallel
 from fastnn.nn.containers import Residual as Residual
 from fastnn.nn.containers import Sequential as Sequential
@@ -45,7 +48,12 @@ from fastnn.nn.conv import ConvTranspose3d as ConvTranspose3d
 from fastnn.nn.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
 from fastnn.nn.cross_entropy import NLLLoss as NLLLoss
 from fastnn.nn.dropout import Dropout as Dropout
+from fastnn.nn.group_norm import GroupNorm as GroupNorm
+from fastnn.nn.instance_norm import InstanceNorm1d as InstanceNorm1d
+from fastnn.nn.instance_norm import InstanceNorm2d as InstanceNorm2d
+from fastnn.nn.instance_norm import InstanceNorm3d as InstanceNorm3d
 from fastnn.nn.linear import Linear as Linear
+from fastnn.nn.local_response_norm import LocalResponseNorm as LocalResponseNorm
 from fastnn.nn.loss import BCELoss as BCELoss
 from fastnn.nn.loss import BCEWithLogitsLoss as BCEWithLogitsLoss
 from fastnn.nn.loss import HuberLoss as HuberLoss
@@ -61,7 +69,6 @@ from fastnn.nn.module import BufferField as BufferField
 from fastnn.nn.module import Module as Module
 from fastnn.nn.module import Parameter as Parameter
 from fastnn.nn.module import ParameterField as ParameterField
-from fastnn.nn.norm import BatchNorm1d as BatchNorm1d
 from fastnn.nn.norm import LayerNorm as LayerNorm
 from fastnn.nn.norm import RMSNorm as RMSNorm
 from fastnn.nn.pooling import AvgPool1d as AvgPool1d
