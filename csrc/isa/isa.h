@@ -44,6 +44,7 @@
 #include "../ops/check.h"
 #include "../ops/lanes.h"
 #include "../ops/rows.h"
+#include "../ops/span.h"
 #include "../ops/elementwise.h"
 #include "../ops/dropout.h"
 #include "../ops/norm.h"
