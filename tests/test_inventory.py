@@ -36,6 +36,7 @@ PARTS = {
     "gradient_clip_value": None,
     "gather_rows": None,
     "fold_batch_norm": None,
+    "dropout_channels": "dropout",
     "check_labels": "cross_entropy",
     "check_unit_interval": "binary_cross_entropy",
 }

@@ -30,6 +30,9 @@ from fastnn.nn.containers import Sequential as Sequential
 from fastnn.nn.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
 from fastnn.nn.cross_entropy import NLLLoss as NLLLoss
 from fastnn.nn.dropout import Dropout as Dropout
+from fastnn.nn.dropout import Dropout1d as Dropout1d
+from fastnn.nn.dropout import Dropout2d as Dropout2d
+from fastnn.nn.dropout import Dropout3d as Dropout3d
 from fastnn.nn.linear import Linear as Linear
 from fastnn.nn.loss import BCELoss as BCELoss
 from fastnn.nn.loss import BCEWithLogitsLoss as BCEWithLogitsLoss
@@ -51,5 +54,6 @@ from fastnn.nn.shape import Identity as Identity
 from fastnn.nn.shape import Unflatten as Unflatten
 from fastnn.nn.softmax import LogSoftmax as LogSoftmax
 from fastnn.nn.softmax import Softmax as Softmax
+from fastnn.nn.softmax import Softmax2d as Softmax2d
 from fastnn.nn.softmax import Softmin as Softmin
 from fastnn.nn.summary import summary as summary
