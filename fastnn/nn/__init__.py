@@ -52,6 +52,9 @@ from fastnn.nn.norm import RMSNorm as RMSNorm
 from fastnn.nn.shape import Flatten as Flatten
 from fastnn.nn.shape import Identity as Identity
 from fastnn.nn.shape import Unflatten as Unflatten
+from fastnn.nn.shuffle import ChannelShuffle as ChannelShuffle
+from fastnn.nn.shuffle import PixelShuffle as PixelShuffle
+from fastnn.nn.shuffle import PixelUnshuffle as PixelUnshuffle
 from fastnn.nn.softmax import LogSoftmax as LogSoftmax
 from fastnn.nn.softmax import Softmax as Softmax
 from fastnn.nn.softmax import Softmax2d as Softmax2d
