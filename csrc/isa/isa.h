@@ -47,6 +47,7 @@
 #include "../ops/span.h"
 #include "../ops/elementwise.h"
 #include "../ops/dropout.h"
+#include "../ops/pad.h"
 #include "../ops/norm.h"
 #include "../ops/batch_norm.h"
 #include "../ops/fold.h"

@@ -96,6 +96,8 @@ from fastnn.kernels.norm import layer_norm as layer_norm
 from fastnn.kernels.norm import layer_norm_backward as layer_norm_backward
 from fastnn.kernels.norm import rms_norm as rms_norm
 from fastnn.kernels.norm import rms_norm_backward as rms_norm_backward
+from fastnn.kernels.pad import pad as pad
+from fastnn.kernels.pad import pad_backward as pad_backward
 from fastnn.kernels.softmax import log_softmax as log_softmax
 from fastnn.kernels.softmax import log_softmax_backward as log_softmax_backward
 from fastnn.kernels.softmax import softmax as softmax

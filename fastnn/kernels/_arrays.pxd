@@ -18,6 +18,9 @@ cdef int same_shape(cnp.ndarray a, str a_name, cnp.ndarray b, str b_name) except
 cdef cnp.ndarray new(int ndim, const cnp.npy_intp *shape, int typenum)
 cdef cnp.ndarray new_like(cnp.ndarray x)
 
+# `sizes` written to shape, for an array of elements of so many bytes; ValueError naming `what` if there can be no such array.
+cdef int dimensions(cnp.npy_intp *shape, tuple sizes, int itemsize, str what) except -1
+
 # The array to compute a result into: `out` itself where that is safe, else a new one, which `deliver` copies to `out` and returns.
 # `out` must have the dtype and shape asked for. `a` and `b` (None or an array) are inputs that may overlap with it; an input that
 # is the very same memory is safe for element-wise kernels only.

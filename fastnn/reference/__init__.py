@@ -123,6 +123,10 @@ from .optimizer import (
     rmsprop_step as rmsprop_step,
     sgd_step as sgd_step,
 )
+from .pad import (
+    pad as pad,
+    pad_backward as pad_backward,
+)
 from .softmax import (
     log_softmax as log_softmax,
     log_softmax_backward as log_softmax_backward,
