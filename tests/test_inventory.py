@@ -37,6 +37,11 @@ PARTS = {
     "gather_rows": None,
     "fold_batch_norm": None,
     "dropout_channels": "dropout",
+    "upsample_table": "upsample",
+    "upsample_nearest_forward": "upsample",
+    "upsample_nearest_backward": "upsample_backward",
+    "upsample_linear_forward": "upsample",
+    "upsample_linear_backward": "upsample_backward",
     "check_labels": "cross_entropy",
     "check_unit_interval": "binary_cross_entropy",
 }

@@ -48,6 +48,7 @@
 #include "../ops/elementwise.h"
 #include "../ops/dropout.h"
 #include "../ops/pad.h"
+#include "../ops/upsample.h"
 #include "../ops/norm.h"
 #include "../ops/batch_norm.h"
 #include "../ops/fold.h"

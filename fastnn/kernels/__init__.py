@@ -104,3 +104,5 @@ from fastnn.kernels.softmax import softmax as softmax
 from fastnn.kernels.softmax import softmax_backward as softmax_backward
 from fastnn.kernels.softmax import softmin as softmin
 from fastnn.kernels.softmax import softmin_backward as softmin_backward
+from fastnn.kernels.upsample import upsample as upsample
+from fastnn.kernels.upsample import upsample_backward as upsample_backward

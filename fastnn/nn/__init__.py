@@ -75,3 +75,6 @@ from fastnn.nn.softmax import Softmax as Softmax
 from fastnn.nn.softmax import Softmax2d as Softmax2d
 from fastnn.nn.softmax import Softmin as Softmin
 from fastnn.nn.summary import summary as summary
+from fastnn.nn.upsample import Upsample as Upsample
+from fastnn.nn.upsample import UpsamplingBilinear2d as UpsamplingBilinear2d
+from fastnn.nn.upsample import UpsamplingNearest2d as UpsamplingNearest2d

@@ -135,3 +135,7 @@ from .softmax import (
     softmin as softmin,
     softmin_backward as softmin_backward,
 )
+from .upsample import (
+    upsample as upsample,
+    upsample_backward as upsample_backward,
+)
