@@ -23,6 +23,11 @@ SLOW = fastnn.instruction_set() == "scalar"  # a hundred times slower than the o
 def pooled(pool, *shape):
     """A pooling layer from `shape` to 8 elements."""
     return lambda d: [nn.Linear(8, int(np.prod(shape)), dtype=d, rng=5), nn.Unflatten(1, shape), pool(), nn.Flatten()]
+def _image(sizes, layer, d):
+    """A layer of images of these sizes, between layers that make such an image of 8 features, and 8 features of what comes out."""
+    between = nn.Sequential(nn.Unflatten(1, sizes), layer, nn.Flatten())
+    features = between.eval()(np.ones((1, 8), d)).shape[1]
+    return [between.train(), nn.Linear(features, 8, dtype=d, rng=7)]
 
 
 # Each layer in the place where it stands in a model of (6, 8) inputs and (6, 4) outputs; `d` is the dtype.
@@ -77,6 +82,23 @@ LAYERS = {
     "Residual": lambda d: [nn.Residual(nn.Linear(8, 8, dtype=d, rng=5), nn.Tanh())],
     "Parallel": lambda d: [nn.Parallel(nn.Linear(8, 5, dtype=d, rng=5), nn.Linear(8, 3, dtype=d, rng=6))],
     "Parallel sum": lambda d: [nn.Parallel(nn.Linear(8, 8, dtype=d, rng=5), nn.Identity(), mode="sum")],
+}
+for kind, options in (("ZeroPad", ()), ("ConstantPad", (0.5,)), ("ReflectionPad", ()), ("ReplicationPad", ()), ("CircularPad", ())):
+    for axes, sizes, padding in ((1, (2, 4), (2, 1)), (2, (2, 2, 2), (1, 1, 0, 1)), (3, (1, 2, 2, 2), (1, 0, 1, 1, 1, -1))):
+        LAYERS[f"{kind}{axes}d"] = lambda d, name=f"{kind}{axes}d", sizes=sizes, padding=padding, options=options: _image(sizes, getattr(nn, name)(padding, *options), d)
+LAYERS |= {
+    "Upsample": lambda d: _image((2, 4), nn.Upsample(7, mode="linear"), d),
+    "Upsample nearest": lambda d: _image((1, 2, 2, 2), nn.Upsample(scale_factor=(1, 2, 1.5)), d),
+    "Upsample trilinear": lambda d: _image((1, 2, 2, 2), nn.Upsample(scale_factor=2, mode="trilinear"), d),
+    "UpsamplingNearest2d": lambda d: _image((2, 2, 2), nn.UpsamplingNearest2d(3), d),
+    "UpsamplingBilinear2d": lambda d: _image((2, 2, 2), nn.UpsamplingBilinear2d(scale_factor=2), d),
+    "PixelShuffle": lambda d: _image((4, 1, 2), nn.PixelShuffle(2), d),
+    "PixelUnshuffle": lambda d: _image((2, 2, 2), nn.PixelUnshuffle(2), d),
+    "ChannelShuffle": lambda d: _image((4, 2), nn.ChannelShuffle(2), d),
+    "Dropout1d": lambda d: _image((4, 2), nn.Dropout1d(0.4, rng=6), d),
+    "Dropout2d": lambda d: _image((4, 1, 2), nn.Dropout2d(0.4, rng=6), d),
+    "Dropout3d": lambda d: _image((4, 1, 2, 1), nn.Dropout3d(0.4, rng=6), d),
+    "Softmax2d": lambda d: _image((2, 2, 2), nn.Softmax2d(), d),
 }
 NOT_LAYERS = {"Module", "Parameter"}
 ACTIVATIONS = [

@@ -19,6 +19,15 @@ def test_equals_reference(n, seed, stream, dtype, rng):
         np.testing.assert_array_equal(kernels.dropout_backward(x, p, seed, stream), expected)
 
 
+@pytest.mark.parametrize(("shape", "leading"), [((3, 4, 5), 2), ((300, 7), 1), ((2, 131, 3, 3), 2), ((5, 6), 0), ((4, 5), 2), ((0, 3, 4), 2), ((3, 0, 4), 1), ((3, 4, 0), 2)])
+def test_of_channels_equals_reference(shape, leading, dtype, rng):
+    x = rng.standard_normal(shape).astype(dtype)
+    for (seed, stream), p in zip(SEEDS, (0.0, 0.5, 0.3, 1.0), strict=True):
+        expected = reference.dropout(x, p, seed, stream, leading=leading)
+        np.testing.assert_array_equal(kernels.dropout(x, p, seed, stream, leading=leading), expected, strict=True)
+        np.testing.assert_array_equal(kernels.dropout_backward(x, p, seed, stream, leading=leading), expected, strict=True)
+
+
 def test_dropped_special_values_are_zero(dtype):
     x = special_values(dtype)
     assert not kernels.dropout(x, 1.0, 3, 4).any()
@@ -29,12 +38,15 @@ def test_dropped_special_values_are_zero(dtype):
 def test_is_bitwise_equal_across_instruction_sets_and_threads(dtype, rng):
     x = rng.standard_normal(3001).astype(dtype)
     assert_same_bits(lambda: kernels.dropout(x, 0.3, 5, 6))
+    x = rng.standard_normal((401, 9)).astype(dtype)
+    assert_same_bits(lambda: kernels.dropout(x, 0.3, 5, 6, leading=1))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_does_not_matter(layout, dtype, rng):
     x = rng.standard_normal((3, 5, 7)).astype(dtype)
     np.testing.assert_array_equal(kernels.dropout(LAYOUTS[layout](x), 0.5, 1, 1), kernels.dropout(x, 0.5, 1, 1))
+    np.testing.assert_array_equal(kernels.dropout(LAYOUTS[layout](x), 0.5, 1, 1, leading=2), kernels.dropout(x, 0.5, 1, 1, leading=2))
     np.testing.assert_array_equal(kernels.dropout(x, 0.5, 1, 1, out=x), x)
 
 
@@ -53,6 +65,23 @@ def test_layer_draws_a_new_mask_each_time_and_backward_makes_it_again():
     np.testing.assert_array_equal(again(x), second)
     np.testing.assert_array_equal(second, masks[1])
     assert layer.eval()(x) is x and layer.state_dict() == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "leading"),
+    [(nn.Dropout1d, (6, 9, 4), 2), (nn.Dropout1d, (40, 4), 1), (nn.Dropout2d, (6, 9, 3, 4), 2), (nn.Dropout2d, (6, 9, 4), 2), (nn.Dropout3d, (6, 9, 2, 2, 3), 2), (nn.Dropout3d, (40, 2, 2, 3), 1)],
+)
+def test_channel_layers_drop_whole_channels(kind, shape, leading, dtype):
+    layer, x = kind(0.5, rng=1), np.ones(shape, dtype)
+    channels = layer(x).reshape(*shape[:leading], -1)
+    np.testing.assert_array_equal(channels, np.broadcast_to(channels[..., :1], channels.shape))
+    assert set(np.unique(channels)) == {0, 2}
+    np.testing.assert_array_equal(layer.backward(x).reshape(channels.shape), channels)
+    seed, stream = (int(word) for word in layer.extra_state())
+    np.testing.assert_array_equal(channels, reference.dropout(x, 0.5, seed, stream, leading=leading).reshape(channels.shape))
+    assert not np.array_equal(layer(x).reshape(channels.shape), channels)
+    layer.needs_input_grad = False
+    assert layer.backward(x) is None and layer.eval()(x) is x
 
 
 def test_dropout_next_advances_the_stream_in_its_state(dtype, rng):
@@ -74,5 +103,10 @@ def test_bad_arguments_are_refused_in_a_sentence():
             kernels.dropout(x, p, 0, 0)
     with pytest.raises(ValueError, match="seed must be between 0"):
         kernels.dropout(x, 0.5, -1, 0)
+    with pytest.raises(ValueError, match=r"leading must be between 0 and 1 for x of shape \(3,\), got 2"):
+        kernels.dropout(x, 0.5, 0, 0, leading=2)
+    for layer, shape in ((nn.Dropout1d(), (3,)), (nn.Dropout2d(), (2, 3)), (nn.Dropout3d(), (1, 2, 3))):
+        with pytest.raises(ValueError, match=r"x must have shape \(N, C, .*, got"):
+            layer(np.ones(shape, np.float32))
     with pytest.raises(RuntimeError, match="needs a forward in training mode"):
         nn.Dropout().backward(x)

@@ -42,6 +42,12 @@ PARTS = {
     "conv_pack_weight": "conv",
     "conv_weight_gradient": "conv_backward",
     "channel_sums": "conv_backward",
+    "dropout_channels": "dropout",
+    "upsample_table": "upsample",
+    "upsample_nearest_forward": "upsample",
+    "upsample_nearest_backward": "upsample_backward",
+    "upsample_linear_forward": "upsample",
+    "upsample_linear_backward": "upsample_backward",
     "check_labels": "cross_entropy",
     "check_unit_interval": "binary_cross_entropy",
 }

@@ -59,6 +59,24 @@ KERNEL(dropout, dropout)
     }
 }
 
+/* The same with one word for each channel of `inner` neighbours, which is kept or dropped whole. Shares are channels. */
+KERNEL(dropout_channels, dropout_channels)
+{
+    uint32_t words[PHILOX_WORDS];
+    uint64_t seed = a->state ? a->state[0] : a->seed, stream = a->state ? a->state[1] : a->stream;
+    size_t i, end, inner = a->inner;
+    fnn_share(a->n, 4, part, parts, &i, &end);
+    for (; i < end; i += PHILOX_WORDS) {
+        size_t n = end - i < PHILOX_WORDS ? end - i : PHILOX_WORDS;
+        philox_words(words, i / 4, stream, seed);
+        for (size_t c = 0; c < n; c++) {
+            T *y = (T *)a->y + (i + c) * inner;
+            if (words[c] >= a->threshold) map_span(y, (const T *)a->x + (i + c) * inner, inner, v_set((T)a->scale), v_zero(), scaled);
+            else memset(y, 0, inner * sizeof(T));
+        }
+    }
+}
+
 /* counter[0] += 1, in the first share. */
 KERNEL(advance, advance)
 {

@@ -28,35 +28,51 @@ FNN_INLINE void strided_row(T *y, const T *a, const T *b, size_t n, ptrdiff_t ys
     }
 }
 
-/* The offset of row `row` (counted over the first three axes). */
+/* y[i ys] = x[i xs]. They do not overlap. */
+FNN_INLINE void copy_row(T *y, const T *x, size_t n, ptrdiff_t ys, ptrdiff_t xs)
+{
+    if (ys == 1 && xs == 1) span_copy(y, x, (ptrdiff_t)n);
+    else if (ys == 1 && xs == 2) /* vectors of every other element, by the compiler */
+        for (size_t i = 0; i < n; i++) y[i] = x[2 * i];
+    else
+        for (size_t i = 0; i < n; i++) y[(ptrdiff_t)i * ys] = x[(ptrdiff_t)i * xs];
+}
+
+/* The offset of the row at this index along the first three axes. */
 FNN_INLINE ptrdiff_t row_offset(const ptrdiff_t *stride, const size_t *index)
 {
     return (ptrdiff_t)index[0] * stride[0] + (ptrdiff_t)index[1] * stride[1] + (ptrdiff_t)index[2] * stride[2];
 }
 
-FNN_INLINE void strided_map(const fnn_strided_args *a, size_t part, size_t parts, V (*f)(V, V))
+FNN_INLINE void strided_rows(const fnn_strided_args *a, size_t part, size_t parts,
+                             void (*f)(T *, const T *, const T *, size_t, ptrdiff_t, ptrdiff_t, ptrdiff_t))
 {
     size_t cols = a->shape[3], i, end;
+    ptrdiff_t ys = a->y_stride[3], as = a->a_stride[3], bs = a->b_stride[3];
     fnn_share(a->shape[0] * a->shape[1] * a->shape[2] * cols, MAP_GRAIN, part, parts, &i, &end);
-    while (i < end) {
-        size_t row = i / cols, j = i % cols, n = cols - j < end - i ? cols - j : end - i;
-        size_t index[3] = {row / (a->shape[1] * a->shape[2]), row / a->shape[2] % a->shape[1], row % a->shape[2]};
-        ptrdiff_t ys = a->y_stride[3], as = a->a_stride[3], bs = a->b_stride[3], at = (ptrdiff_t)j;
-        strided_row((T *)a->y + row_offset(a->y_stride, index) + at * ys, (const T *)a->a + row_offset(a->a_stride, index) + at * as,
-                    (const T *)a->b + row_offset(a->b_stride, index) + at * bs, n, ys, as, bs, f);
+    if (i == end) return;
+    Place row = place_of(i / cols, a->shape);
+    for (size_t j = i % cols; i < end; j = 0) {
+        size_t n = cols - j < end - i ? cols - j : end - i;
+        ptrdiff_t at = (ptrdiff_t)j;
+        f((T *)a->y + row_offset(a->y_stride, row.at) + at * ys, (const T *)a->a + row_offset(a->a_stride, row.at) + at * as,
+          (const T *)a->b + row_offset(a->b_stride, row.at) + at * bs, n, ys, as, bs);
+        place_next(&row, a->shape);
         i += n;
     }
 }
 
-FNN_INLINE V first_of(V a, V b)
+FNN_INLINE void add_row(T *y, const T *a, const T *b, size_t n, ptrdiff_t ys, ptrdiff_t as, ptrdiff_t bs) { strided_row(y, a, b, n, ys, as, bs, v_add); }
+FNN_INLINE void multiply_row(T *y, const T *a, const T *b, size_t n, ptrdiff_t ys, ptrdiff_t as, ptrdiff_t bs) { strided_row(y, a, b, n, ys, as, bs, v_mul); }
+FNN_INLINE void copy_first_row(T *y, const T *a, const T *b, size_t n, ptrdiff_t ys, ptrdiff_t as, ptrdiff_t bs)
 {
-    (void)b;
-    return a;
+    (void)b, (void)bs;
+    copy_row(y, a, n, ys, as);
 }
 
-KERNEL(add, strided) { strided_map(a, part, parts, v_add); }
-KERNEL(multiply, strided) { strided_map(a, part, parts, v_mul); }
-KERNEL(copy, strided) { strided_map(a, part, parts, first_of); } /* b is a */
+KERNEL(add, strided) { strided_rows(a, part, parts, add_row); }
+KERNEL(multiply, strided) { strided_rows(a, part, parts, multiply_row); }
+KERNEL(copy, strided) { strided_rows(a, part, parts, copy_first_row); } /* b is a */
 
 FNN_INLINE V scaled(V x, V p, V q)
 {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from fastnn.bench import elementwise, losses, networks, norms, pooling, products, rowwise
+from fastnn.bench import elementwise, losses, networks, norms, products, rowwise, spatial
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {
@@ -15,6 +16,7 @@ AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "loss": losses.loss_cases,
     "norm": norms.norm_cases,
     "pooling": pooling.pooling_cases,
+    "spatial": spatial.spatial_cases,
     "training": networks.training_cases,
     "captured": networks.captured_cases,
     "inference": networks.inference_cases,

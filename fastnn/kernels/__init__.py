@@ -118,9 +118,13 @@ from fastnn.kernels.pooling import max_pool as max_pool
 from fastnn.kernels.pooling import max_pool_backward as max_pool_backward
 from fastnn.kernels.pooling import power as power
 from fastnn.kernels.pooling import power_backward as power_backward
+from fastnn.kernels.pad import pad as pad
+from fastnn.kernels.pad import pad_backward as pad_backward
 from fastnn.kernels.softmax import log_softmax as log_softmax
 from fastnn.kernels.softmax import log_softmax_backward as log_softmax_backward
 from fastnn.kernels.softmax import softmax as softmax
 from fastnn.kernels.softmax import softmax_backward as softmax_backward
 from fastnn.kernels.softmax import softmin as softmin
 from fastnn.kernels.softmax import softmin_backward as softmin_backward
+from fastnn.kernels.upsample import upsample as upsample
+from fastnn.kernels.upsample import upsample_backward as upsample_backward

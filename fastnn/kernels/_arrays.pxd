@@ -27,6 +27,9 @@ cdef cnp.ndarray writeable(object given, str name, cnp.ndarray x, int ndim, cons
 cdef cnp.ndarray new(int ndim, const cnp.npy_intp *shape, int typenum)
 cdef cnp.ndarray new_like(cnp.ndarray x)
 
+# `sizes` written to shape, for an array of elements of so many bytes; ValueError naming `what` if there can be no such array.
+cdef int dimensions(cnp.npy_intp *shape, tuple sizes, int itemsize, str what) except -1
+
 # The array to compute a result into: `out` itself where that is safe, else a new one, which `deliver` copies to `out` and returns.
 # `out` must have the dtype and shape asked for. `a` and `b` (None or an array) are inputs that may overlap with it; an input that
 # is the very same memory is safe for element-wise kernels only.

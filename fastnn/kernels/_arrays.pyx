@@ -116,6 +116,18 @@ cdef cnp.ndarray writeable(object given, str name, cnp.ndarray x, int ndim, cons
     same_dtype(x, "x", a, name)
     require_shape(a, name, ndim, shape)
     return a
+cdef int dimensions(cnp.npy_intp *shape, tuple sizes, int itemsize, str what) except -1:
+    cdef int i
+    cdef object size, total = itemsize
+    if len(sizes) > 64:
+        raise ValueError(f"{what} must have at most 64 dimensions, got {len(sizes)}")
+    for size in sizes:
+        total *= max(size, 1)
+    if total >= 2**63:
+        raise ValueError(f"{what} would be too large for memory: shape {sizes}")
+    for i in range(len(sizes)):
+        shape[i] = sizes[i]
+    return 0
 
 
 cdef inline bint apart(cnp.ndarray out, cnp.ndarray x, bint elementwise) except -1:

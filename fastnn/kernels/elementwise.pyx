@@ -18,6 +18,10 @@ cdef extern from "numpy/arrayobject.h":
     bint PyArray_IS_C_CONTIGUOUS(cnp.ndarray)
 
 
+cdef enum:
+    SHORT_ROW = 16  # elements, below which the work for each row outweighs that for its elements
+
+
 cdef struct Walk:
     # The axes of a result and the strides, in elements, of the result y and of two operands along them.
     int ndim
@@ -37,13 +41,10 @@ cdef int strides_along(ptrdiff_t *strides, Walk *walk, cnp.ndarray x) except -1:
     return 0
 
 
-cdef int run(fnn_kernel *kernel, Walk *walk, int dtype, void *y, void *a, void *b, bint in_place) except -1:
-    """Launch over walk's axes, joining neighbours that every array steps through as one. -1 without an exception cannot be."""
-    cdef fnn_strided_args args
+cdef void join(Walk *walk) noexcept:
+    """Make one axis of neighbours that every array steps through as one."""
     cdef int i, n = 0
-    cdef double size = 1
     for i in range(walk.ndim):
-        size *= walk.shape[i]
         if walk.shape[i] == 1:
             continue
         if n and (walk.y[n - 1] == walk.y[i] * walk.shape[i] and walk.a[n - 1] == walk.a[i] * walk.shape[i]
@@ -53,8 +54,20 @@ cdef int run(fnn_kernel *kernel, Walk *walk, int dtype, void *y, void *a, void *
             walk.shape[n] = walk.shape[i]
             n += 1
         walk.y[n - 1], walk.a[n - 1], walk.b[n - 1] = walk.y[i], walk.a[i], walk.b[i]
+    walk.ndim = n
+
+
+cdef int run(fnn_kernel *kernel, Walk *walk, int dtype, void *y, void *a, void *b, bint in_place) except -1:
+    """Launch over walk's axes. -1 without an exception cannot be."""
+    cdef fnn_strided_args args
+    cdef int i, n
+    cdef double size = 1
+    join(walk)
+    n = walk.ndim
     if n > 4:
         return run_slices(kernel, walk, n, dtype, y, a, b, in_place)
+    for i in range(n):
+        size *= walk.shape[i]
     for i in range(4):
         args.shape[i] = 1
         args.y_stride[i] = args.a_stride[i] = args.b_stride[i] = 0
@@ -196,10 +209,43 @@ def copy(x, out=None):
     return deliver(copied(&walk, y, a), out)
 
 
+cdef void move_axis(Walk *walk, int source, int to) noexcept:
+    """Take the axis `source` out and put it back as the axis `to`."""
+    cdef cnp.npy_intp n = walk.shape[source]
+    cdef ptrdiff_t y = walk.y[source], a = walk.a[source], b = walk.b[source]
+    cdef int step = 1 if to > source else -1
+    while source != to:
+        walk.shape[source] = walk.shape[source + step]
+        walk.y[source], walk.a[source], walk.b[source] = walk.y[source + step], walk.a[source + step], walk.b[source + step]
+        source += step
+    walk.shape[to], walk.y[to], walk.a[to], walk.b[to] = n, y, a, b
+
+
+cdef void reorder(Walk *walk) noexcept:
+    """A copy may take its elements in any order: no short rows while there are longer ones, and few slices of more than four axes."""
+    cdef int i, best, last
+    join(walk)
+    last = best = walk.ndim - 1
+    if last < 1:
+        return
+    if walk.shape[last] < SHORT_ROW:
+        for i in range(last):
+            if (walk.y[i] == 1 or walk.a[i] == 1) and walk.shape[i] > walk.shape[best]:
+                best = i
+        move_axis(walk, best, last)
+    for first in range(walk.ndim - 4):
+        best = first
+        for i in range(first, last):
+            if walk.shape[i] < walk.shape[best]:
+                best = i
+        move_axis(walk, best, first)
+
+
 cdef cnp.ndarray copied(Walk *walk, cnp.ndarray y, cnp.ndarray x):
     strides_along(walk.y, walk, y)
     strides_along(walk.a, walk, x)
     memcpy(walk.b, walk.a, sizeof(walk.a))
+    reorder(walk)
     run(kernels.copy, walk, dtype_index(x), cnp.PyArray_DATA(y), cnp.PyArray_DATA(x), cnp.PyArray_DATA(x), False)
     return y
 

@@ -52,6 +52,9 @@ from fastnn.nn.group_norm import GroupNorm as GroupNorm
 from fastnn.nn.instance_norm import InstanceNorm1d as InstanceNorm1d
 from fastnn.nn.instance_norm import InstanceNorm2d as InstanceNorm2d
 from fastnn.nn.instance_norm import InstanceNorm3d as InstanceNorm3d
+from fastnn.nn.dropout import Dropout1d as Dropout1d
+from fastnn.nn.dropout import Dropout2d as Dropout2d
+from fastnn.nn.dropout import Dropout3d as Dropout3d
 from fastnn.nn.linear import Linear as Linear
 from fastnn.nn.local_response_norm import LocalResponseNorm as LocalResponseNorm
 from fastnn.nn.loss import BCELoss as BCELoss
@@ -77,11 +80,30 @@ from fastnn.nn.pooling import AvgPool3d as AvgPool3d
 from fastnn.nn.pooling import MaxPool1d as MaxPool1d
 from fastnn.nn.pooling import MaxPool2d as MaxPool2d
 from fastnn.nn.pooling import MaxPool3d as MaxPool3d
+from fastnn.nn.padding import CircularPad1d as CircularPad1d
+from fastnn.nn.padding import CircularPad2d as CircularPad2d
+from fastnn.nn.padding import CircularPad3d as CircularPad3d
+from fastnn.nn.padding import ConstantPad1d as ConstantPad1d
+from fastnn.nn.padding import ConstantPad2d as ConstantPad2d
+from fastnn.nn.padding import ConstantPad3d as ConstantPad3d
+from fastnn.nn.padding import ReflectionPad1d as ReflectionPad1d
+from fastnn.nn.padding import ReflectionPad2d as ReflectionPad2d
+from fastnn.nn.padding import ReflectionPad3d as ReflectionPad3d
+from fastnn.nn.padding import ReplicationPad1d as ReplicationPad1d
+from fastnn.nn.padding import ReplicationPad2d as ReplicationPad2d
+from fastnn.nn.padding import ReplicationPad3d as ReplicationPad3d
+from fastnn.nn.padding import ZeroPad1d as ZeroPad1d
+from fastnn.nn.padding import ZeroPad2d as ZeroPad2d
+from fastnn.nn.padding import ZeroPad3d as ZeroPad3d
 from fastnn.nn.shape import Flatten as Flatten
 from fastnn.nn.shape import Identity as Identity
 from fastnn.nn.shape import Unflatten as Unflatten
+from fastnn.nn.shuffle import ChannelShuffle as ChannelShuffle
+from fastnn.nn.shuffle import PixelShuffle as PixelShuffle
+from fastnn.nn.shuffle import PixelUnshuffle as PixelUnshuffle
 from fastnn.nn.softmax import LogSoftmax as LogSoftmax
 from fastnn.nn.softmax import Softmax as Softmax
+from fastnn.nn.softmax import Softmax2d as Softmax2d
 from fastnn.nn.softmax import Softmin as Softmin
 from fastnn.nn.summary import summary as summary
 
@@ -93,3 +115,6 @@ else:
         if name == "models":  # imported when first asked for
             return _importlib.import_module("fastnn.nn.models")
         raise AttributeError(f"module 'fastnn.nn' has no attribute {name!r}")
+from fastnn.nn.upsample import Upsample as Upsample
+from fastnn.nn.upsample import UpsamplingBilinear2d as UpsamplingBilinear2d
+from fastnn.nn.upsample import UpsamplingNearest2d as UpsamplingNearest2d

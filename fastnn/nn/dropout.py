@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Dropout of elements and of whole channels."""
 
 from __future__ import annotations
 
@@ -22,15 +22,20 @@ class Dropout(Module):
         self.p = number_between(p, "p", 0, 1)
         self._state = np.array([default_rng(rng).integers(2**64, dtype=np.uint64), 0], np.uint64)
 
+    def leading(self, shape: tuple[int, ...]) -> int | None:
+        """How many of an input's first axes the mask has; None: all."""
+        return None
+
     def forward(self, x: Array) -> Array:
+        leading = self.leading(np.shape(x))
         if not self.training:
             return x
-        self._saved = True
-        return dropout_next(x, self.p, self._state)
+        self._saved = (leading,)
+        return dropout_next(x, self.p, self._state, leading=leading)
 
     def backward(self, dy: Array) -> Array | None:
-        self.saved()
-        return dropout_next_backward(dy, self.p, self._state) if self.needs_input_grad else None
+        (leading,) = self.saved()
+        return dropout_next_backward(dy, self.p, self._state, leading=leading) if self.needs_input_grad else None
 
     def extra_state(self) -> Array:
         """A copy of {seed, masks drawn}, two uint64."""
@@ -45,3 +50,29 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class Dropout1d(Dropout):
+    """Dropout of whole channels of (N, C, L) or (C, L): those that are dropped are zero throughout. See Dropout."""
+
+    channel_axes = {2: 1, 3: 2}
+    shapes = "(N, C, L) or (C, L)"
+
+    def leading(self, shape: tuple[int, ...]) -> int:
+        if len(shape) not in self.channel_axes:
+            raise ValueError(f"x must have shape {self.shapes}, got {shape}")
+        return self.channel_axes[len(shape)]
+
+
+class Dropout2d(Dropout1d):
+    """Dropout of whole channels of (N, C, H, W) or, as in PyTorch, (N, C, L). See Dropout."""
+
+    channel_axes = {3: 2, 4: 2}
+    shapes = "(N, C, H, W) or (N, C, L)"
+
+
+class Dropout3d(Dropout1d):
+    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W). See Dropout."""
+
+    channel_axes = {4: 1, 5: 2}
+    shapes = "(N, C, D, H, W) or (C, D, H, W)"

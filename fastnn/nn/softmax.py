@@ -1,4 +1,4 @@
-"""Softmax, Softmin and LogSoftmax: activations over one axis."""
+"""Softmax, Softmax2d, Softmin and LogSoftmax: activations over one axis."""
 
 from __future__ import annotations
 
@@ -46,6 +46,21 @@ class Softmax(_Normalised):
 
     _forward = staticmethod(softmax)
     _backward = staticmethod(softmax_backward)
+
+
+class Softmax2d(Softmax):
+    """Softmax over the channels of (N, C, H, W) or (C, H, W), at each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__(-3)
+
+    def axis(self, x: Any) -> int:
+        if np.ndim(x) not in (3, 4):
+            raise ValueError(f"x must have shape (N, C, H, W) or (C, H, W), got {np.shape(x)}")
+        return -3
+
+    def extra_repr(self) -> str:
+        return ""
 
 
 class Softmin(_Normalised):

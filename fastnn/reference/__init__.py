@@ -148,6 +148,9 @@ from .pooling import (
     max_pool_backward as max_pool_backward,
     power as power,
     power_backward as power_backward,
+from .pad import (
+    pad as pad,
+    pad_backward as pad_backward,
 )
 from .softmax import (
     log_softmax as log_softmax,
@@ -156,4 +159,8 @@ from .softmax import (
     softmax_backward as softmax_backward,
     softmin as softmin,
     softmin_backward as softmin_backward,
+)
+from .upsample import (
+    upsample as upsample,
+    upsample_backward as upsample_backward,
 )

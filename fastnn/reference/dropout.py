@@ -8,6 +8,8 @@ The element is kept if word >= floor(p 2^32), the product in double (exact, a sc
 p = 1, whose threshold 2^32 no word reaches, nothing. What is kept is multiplied by 1 / (1 - p), computed in double and rounded to
 x's dtype.
 
+With `leading` the mask has the shape of so many of x's first axes, and each of its elements stands for all that lies under it.
+
 Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011. Srivastava et al., Dropout, 2014.
 """
 
@@ -68,23 +70,24 @@ def _kept(shape: tuple[int, ...], p: float, seed: int, stream: int) -> Array:
 
 
 @np.errstate(invalid="ignore")
-def dropout(x: Array, p: float, seed: int, stream: int) -> Array:
+def dropout(x: Array, p: float, seed: int, stream: int, *, leading: int | None = None) -> Array:
     """x / (1 - p) where kept, else 0 (also where x is NaN or infinite); each element is dropped with probability p."""
     scale = like(1.0 / (1.0 - p) if p != 1.0 else 0.0, x)
-    return np.where(_kept(x.shape, p, seed, stream), x * scale, 0)
+    shape = x.shape[:leading]
+    return np.where(_kept(shape, p, seed, stream).reshape(shape + (1,) * (x.ndim - len(shape))), x * scale, 0)
 
 
-def dropout_backward(dy: Array, p: float, seed: int, stream: int) -> Array:
+def dropout_backward(dy: Array, p: float, seed: int, stream: int, *, leading: int | None = None) -> Array:
     """dy / (1 - p) where the forward kept x, else 0: the forward itself, on dy."""
-    return dropout(dy, p, seed, stream)
+    return dropout(dy, p, seed, stream, leading=leading)
 
 
-def dropout_next(x: Array, p: float, state: Array) -> Array:
+def dropout_next(x: Array, p: float, state: Array, *, leading: int | None = None) -> Array:
     """Add 1 to the stream in state, two uint64 {seed, stream}, then dropout with both."""
     state[1] += np.uint64(1)
-    return dropout(x, p, int(state[0]), int(state[1]))
+    return dropout(x, p, int(state[0]), int(state[1]), leading=leading)
 
 
-def dropout_next_backward(dy: Array, p: float, state: Array) -> Array:
+def dropout_next_backward(dy: Array, p: float, state: Array, *, leading: int | None = None) -> Array:
     """The backward of the last dropout_next with this state."""
-    return dropout_backward(dy, p, int(state[0]), int(state[1]))
+    return dropout_backward(dy, p, int(state[0]), int(state[1]), leading=leading)

@@ -1,0 +1,7 @@
+"""Padding, resampling, shuffles and dropout of channels against NumPy."""
+
+AREAS = ("spatial",)
+
+
+def test_spatial(benchmark, call):
+    benchmark(call)
