@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastnn.bench import elementwise, losses, networks, norms, pooling, products, rowwise
-from fastnn.bench import elementwise, losses, networks, norms, products, rowwise, spatial
+from fastnn.bench import elementwise, losses, networks, norms, pooling, products, rowwise, spatial
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {

@@ -49,12 +49,12 @@ from fastnn.kernels.activation import tanhshrink as tanhshrink
 from fastnn.kernels.activation import tanhshrink_backward as tanhshrink_backward
 from fastnn.kernels.activation import threshold as threshold
 from fastnn.kernels.activation import threshold_backward as threshold_backward
+from fastnn.kernels.batch_norm import batch_norm as batch_norm
+from fastnn.kernels.batch_norm import batch_norm_backward as batch_norm_backward
 from fastnn.kernels.conv import conv as conv
 from fastnn.kernels.conv import conv_backward as conv_backward
 from fastnn.kernels.conv import conv_transpose as conv_transpose
 from fastnn.kernels.conv import conv_transpose_backward as conv_transpose_backward
-from fastnn.kernels.batch_norm import batch_norm as batch_norm
-from fastnn.kernels.batch_norm import batch_norm_backward as batch_norm_backward
 from fastnn.kernels.cross_entropy import cross_entropy as cross_entropy
 from fastnn.kernels.cross_entropy import cross_entropy_backward as cross_entropy_backward
 from fastnn.kernels.cross_entropy import nll_loss as nll_loss
@@ -106,6 +106,8 @@ from fastnn.kernels.norm import layer_norm as layer_norm
 from fastnn.kernels.norm import layer_norm_backward as layer_norm_backward
 from fastnn.kernels.norm import rms_norm as rms_norm
 from fastnn.kernels.norm import rms_norm_backward as rms_norm_backward
+from fastnn.kernels.pad import pad as pad
+from fastnn.kernels.pad import pad_backward as pad_backward
 from fastnn.kernels.pooling import adaptive_avg_pool as adaptive_avg_pool
 from fastnn.kernels.pooling import adaptive_avg_pool_backward as adaptive_avg_pool_backward
 from fastnn.kernels.pooling import adaptive_max_pool as adaptive_max_pool
@@ -118,8 +120,6 @@ from fastnn.kernels.pooling import max_pool as max_pool
 from fastnn.kernels.pooling import max_pool_backward as max_pool_backward
 from fastnn.kernels.pooling import power as power
 from fastnn.kernels.pooling import power_backward as power_backward
-from fastnn.kernels.pad import pad as pad
-from fastnn.kernels.pad import pad_backward as pad_backward
 from fastnn.kernels.softmax import log_softmax as log_softmax
 from fastnn.kernels.softmax import log_softmax_backward as log_softmax_backward
 from fastnn.kernels.softmax import softmax as softmax

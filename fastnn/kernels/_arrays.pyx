@@ -116,6 +116,8 @@ cdef cnp.ndarray writeable(object given, str name, cnp.ndarray x, int ndim, cons
     same_dtype(x, "x", a, name)
     require_shape(a, name, ndim, shape)
     return a
+
+
 cdef int dimensions(cnp.npy_intp *shape, tuple sizes, int itemsize, str what) except -1:
     cdef int i
     cdef object size, total = itemsize

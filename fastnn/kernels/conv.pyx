@@ -7,7 +7,7 @@ over (channel, tap), so an image's result does not depend on the images beside i
 cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport SIZE_MAX
-from fastnn.kernels._arrays cimport deliver, dtype_index, new, real, same_dtype, target
+from fastnn.kernels._arrays cimport checked, deliver, dtype_index, new, real, same_dtype, target, writeable
 from fastnn.kernels._core cimport Scratch, borrow, conv_scratch, conv_weight_scratch, give_back, kernels, launch, launch_shares, shares
 from fastnn.kernels._table cimport fnn_channel_sums_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args
 
@@ -122,17 +122,6 @@ cdef int transposed_sizes(Conv *c, cnp.ndarray x, object output_padding) except 
         if axis.size < 0 or (axis.size == 0 and axis.out):
             raise ValueError(f"the output must have at least one position along each axis, got {axis.size} along axis {i - 1 + c.axes} for x of shape {np.shape(x)}")
     return 0
-
-
-cdef cnp.ndarray checked_bias(object bias, cnp.ndarray x, ptrdiff_t channels):
-    cdef cnp.ndarray b
-    if bias is None:
-        return None
-    b = real(bias, "bias")
-    same_dtype(x, "x", b, "bias")
-    if cnp.PyArray_NDIM(b) != 1 or cnp.PyArray_DIM(b, 0) != channels:
-        raise ValueError(f"bias must have shape ({channels},), got {np.shape(b)}")
-    return b
 
 
 cdef cnp.ndarray image_target(object out, cnp.ndarray x, bint unbatched, ptrdiff_t channels, Conv *c, bint transposed, cnp.ndarray weight):
@@ -328,24 +317,6 @@ cdef int bias_gradient_of(cnp.ndarray db, cnp.ndarray dy, bint accumulate) excep
     return launch(kernels.channel_sums[dtype_index(dy)], &args, sizeof(args), 0.3 * size + 20.0 * args.channels * args.outer)
 
 
-cdef cnp.ndarray gradient_array(object given, str name, cnp.ndarray like, int ndim, const cnp.npy_intp *shape):
-    """`given`, known to be a C-ordered array of this shape that a kernel can write to; a new one for None."""
-    cdef cnp.ndarray a
-    cdef int i
-    if given is None:
-        return new(ndim, shape, cnp.PyArray_TYPE(like))
-    a = real(given, name)
-    if a is not given or not cnp.PyArray_ISWRITEABLE(a):
-        raise TypeError(f"{name} must be a writeable, C-ordered, native float32 or float64 ndarray")
-    same_dtype(like, "x", a, name)
-    fits = cnp.PyArray_NDIM(a) == ndim
-    for i in range(ndim if fits else 0):
-        fits = fits and cnp.PyArray_DIM(a, i) == shape[i]
-    if not fits:
-        raise ValueError(f"{name} must have shape {tuple([shape[i] for i in range(ndim)])}, got {np.shape(a)}")
-    return a
-
-
 cdef tuple backward(bint transposed, object dy, object x, object weight, object stride, object padding, object dilation, object groups, object output_padding,
                     object dweight, object dbias, bint accumulate, bint input_gradient, bint weight_gradient_, bint bias_gradient):
     cdef cnp.ndarray a = real(x, "x"), w = real(weight, "weight"), g = real(dy, "dy"), dx = None, dw = None, db = None
@@ -369,11 +340,11 @@ cdef tuple backward(bint transposed, object dy, object x, object weight, object 
     if accumulate and ((weight_gradient_ and dweight is None) or (bias_gradient and dbias is None)):
         raise ValueError("accumulate needs dweight and dbias to add to")
     if weight_gradient_:
-        dw = gradient_array(dweight, "dweight", a, c.axes + 2, cnp.PyArray_DIMS(w))
+        dw = writeable(dweight, "dweight", a, c.axes + 2, cnp.PyArray_DIMS(w))
         if cnp.PyArray_SIZE(dw):
             weight_gradient(dw, a if transposed else g, g if transposed else a, &c, accumulate)
     if bias_gradient:
-        db = gradient_array(dbias, "dbias", a, 1, &channels)
+        db = writeable(dbias, "dbias", a, 1, &channels)
         bias_gradient_of(db, g, accumulate)
     if input_gradient:
         dx = new(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a))
@@ -395,6 +366,7 @@ def conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, out=No
     Raises ValueError where shapes and groups do not fit or the kernel is larger than the padded x, TypeError if dtypes differ.
     """
     cdef cnp.ndarray a = real(x, "x"), w = real(weight, "weight"), b, y
+    cdef cnp.npy_intp outputs
     cdef Conv c
     same_dtype(a, "x", w, "weight")
     set_axes(&c, w, stride, padding, dilation, False)
@@ -402,7 +374,8 @@ def conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, out=No
     a = batched(a, "x", c.axes)
     set_channels(&c, a, w, groups, False)
     forward_sizes(&c, a)
-    b = checked_bias(bias, a, c.groups * c.rows)
+    outputs = c.groups * c.rows
+    b = checked(bias, "bias", a, 1, &outputs)
     y = image_target(out, a, unbatched, c.groups * c.rows, &c, False, w)
     if cnp.PyArray_SIZE(y):
         convolve(y, a, w, b, &c)
@@ -425,6 +398,7 @@ def conv_transpose(x, weight, bias=None, stride=1, padding=0, output_padding=0, 
     (O, …) with (size - 1) stride - 2 padding + dilation (taps - 1) + output_padding + 1 positions along each axis. Raises as conv does.
     """
     cdef cnp.ndarray a = real(x, "x"), w = real(weight, "weight"), b, y
+    cdef cnp.npy_intp outputs
     cdef Conv c
     same_dtype(a, "x", w, "weight")
     set_axes(&c, w, stride, padding, dilation, True)
@@ -432,7 +406,8 @@ def conv_transpose(x, weight, bias=None, stride=1, padding=0, output_padding=0, 
     a = batched(a, "x", c.axes)
     set_channels(&c, a, w, groups, True)
     transposed_sizes(&c, a, output_padding)
-    b = checked_bias(bias, a, c.groups * c.channels)
+    outputs = c.groups * c.channels
+    b = checked(bias, "bias", a, 1, &outputs)
     y = image_target(out, a, unbatched, c.groups * c.channels, &c, True, w)
     if cnp.PyArray_SIZE(y):
         turn_round(y, a, w, b, &c)

@@ -19,8 +19,8 @@ from fastnn.nn.activation import PReLU as PReLU
 from fastnn.nn.activation import ReLU as ReLU
 from fastnn.nn.activation import ReLU6 as ReLU6
 from fastnn.nn.activation import SELU as SELU
-from fastnn.nn.activation import Sigmoid as Sigmoid
 from fastnn.nn.activation import SiLU as SiLU
+from fastnn.nn.activation import Sigmoid as Sigmoid
 from fastnn.nn.activation import Softplus as Softplus
 from fastnn.nn.activation import Softshrink as Softshrink
 from fastnn.nn.activation import Softsign as Softsign
@@ -48,13 +48,13 @@ from fastnn.nn.conv import ConvTranspose3d as ConvTranspose3d
 from fastnn.nn.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
 from fastnn.nn.cross_entropy import NLLLoss as NLLLoss
 from fastnn.nn.dropout import Dropout as Dropout
+from fastnn.nn.dropout import Dropout1d as Dropout1d
+from fastnn.nn.dropout import Dropout2d as Dropout2d
+from fastnn.nn.dropout import Dropout3d as Dropout3d
 from fastnn.nn.group_norm import GroupNorm as GroupNorm
 from fastnn.nn.instance_norm import InstanceNorm1d as InstanceNorm1d
 from fastnn.nn.instance_norm import InstanceNorm2d as InstanceNorm2d
 from fastnn.nn.instance_norm import InstanceNorm3d as InstanceNorm3d
-from fastnn.nn.dropout import Dropout1d as Dropout1d
-from fastnn.nn.dropout import Dropout2d as Dropout2d
-from fastnn.nn.dropout import Dropout3d as Dropout3d
 from fastnn.nn.linear import Linear as Linear
 from fastnn.nn.local_response_norm import LocalResponseNorm as LocalResponseNorm
 from fastnn.nn.loss import BCELoss as BCELoss
@@ -74,12 +74,6 @@ from fastnn.nn.module import Parameter as Parameter
 from fastnn.nn.module import ParameterField as ParameterField
 from fastnn.nn.norm import LayerNorm as LayerNorm
 from fastnn.nn.norm import RMSNorm as RMSNorm
-from fastnn.nn.pooling import AvgPool1d as AvgPool1d
-from fastnn.nn.pooling import AvgPool2d as AvgPool2d
-from fastnn.nn.pooling import AvgPool3d as AvgPool3d
-from fastnn.nn.pooling import MaxPool1d as MaxPool1d
-from fastnn.nn.pooling import MaxPool2d as MaxPool2d
-from fastnn.nn.pooling import MaxPool3d as MaxPool3d
 from fastnn.nn.padding import CircularPad1d as CircularPad1d
 from fastnn.nn.padding import CircularPad2d as CircularPad2d
 from fastnn.nn.padding import CircularPad3d as CircularPad3d
@@ -95,6 +89,12 @@ from fastnn.nn.padding import ReplicationPad3d as ReplicationPad3d
 from fastnn.nn.padding import ZeroPad1d as ZeroPad1d
 from fastnn.nn.padding import ZeroPad2d as ZeroPad2d
 from fastnn.nn.padding import ZeroPad3d as ZeroPad3d
+from fastnn.nn.pooling import AvgPool1d as AvgPool1d
+from fastnn.nn.pooling import AvgPool2d as AvgPool2d
+from fastnn.nn.pooling import AvgPool3d as AvgPool3d
+from fastnn.nn.pooling import MaxPool1d as MaxPool1d
+from fastnn.nn.pooling import MaxPool2d as MaxPool2d
+from fastnn.nn.pooling import MaxPool3d as MaxPool3d
 from fastnn.nn.shape import Flatten as Flatten
 from fastnn.nn.shape import Identity as Identity
 from fastnn.nn.shape import Unflatten as Unflatten
@@ -106,6 +106,9 @@ from fastnn.nn.softmax import Softmax as Softmax
 from fastnn.nn.softmax import Softmax2d as Softmax2d
 from fastnn.nn.softmax import Softmin as Softmin
 from fastnn.nn.summary import summary as summary
+from fastnn.nn.upsample import Upsample as Upsample
+from fastnn.nn.upsample import UpsamplingBilinear2d as UpsamplingBilinear2d
+from fastnn.nn.upsample import UpsamplingNearest2d as UpsamplingNearest2d
 
 if _typing.TYPE_CHECKING:
     from fastnn.nn import models as models
@@ -115,6 +118,3 @@ else:
         if name == "models":  # imported when first asked for
             return _importlib.import_module("fastnn.nn.models")
         raise AttributeError(f"module 'fastnn.nn' has no attribute {name!r}")
-from fastnn.nn.upsample import Upsample as Upsample
-from fastnn.nn.upsample import UpsamplingBilinear2d as UpsamplingBilinear2d
-from fastnn.nn.upsample import UpsamplingNearest2d as UpsamplingNearest2d

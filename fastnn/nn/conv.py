@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastnn import kernels
-from fastnn.kernels import conv, conv_backward, conv_transpose, conv_transpose_backward
+from fastnn.kernels import conv, conv_backward, conv_transpose, conv_transpose_backward, pad, pad_backward
 from fastnn.nn import init
 from fastnn.nn.arguments import one_of, per_axis, positive_int
 from fastnn.nn.module import Array, Module, ParameterField, check_dtype, grad_targets
@@ -98,7 +97,7 @@ class _Conv(_Filters):
         weight, bias = self._parameters["weight"], self._parameters["bias"]
         if self._pads:
             shape = np.shape(x)
-            x = kernels.pad(x, self._margins, MODES[self.padding_mode])
+            x = pad(x, self._margins, MODES[self.padding_mode])
         if self.training:
             self._saved = (x, shape) if self._pads else (x, None)
         return conv(x, weight.data, None if bias is None else bias.data, self.stride, 0 if self._pads else self.padding, self.dilation, self.groups)
@@ -107,7 +106,7 @@ class _Conv(_Filters):
         x, shape = self.saved()
         padding = 0 if self._pads else self.padding
         dx = conv_backward(dy, x, self._parameters["weight"].data, self.stride, padding, self.dilation, self.groups, **self._gradients())[0]
-        return kernels.pad_backward(dx, shape, self._margins, MODES[self.padding_mode]) if self._pads and dx is not None else dx
+        return pad_backward(dx, shape, self._margins, MODES[self.padding_mode]) if self._pads and dx is not None else dx
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.padding_mode == "zeros" else f", padding_mode={self.padding_mode!r}")

@@ -52,17 +52,17 @@ from .activation import (
     threshold as threshold,
     threshold_backward as threshold_backward,
 )
-from .elementary import erf as erf
-from .elementary import exp as exp
-from .elementary import expm1 as expm1
-from .elementary import log as log
-from .elementary import log1p as log1p
 from .conv import (
     conv as conv,
     conv_backward as conv_backward,
     conv_transpose as conv_transpose,
     conv_transpose_backward as conv_transpose_backward,
 )
+from .elementary import erf as erf
+from .elementary import exp as exp
+from .elementary import expm1 as expm1
+from .elementary import log as log
+from .elementary import log1p as log1p
 from .dropout import (
     dropout as dropout,
     dropout_backward as dropout_backward,
@@ -135,6 +135,8 @@ from .optimizer import (
     rmsprop_step as rmsprop_step,
     sgd_step as sgd_step,
 )
+from .pad import pad as pad
+from .pad import pad_backward as pad_backward
 from .pooling import (
     adaptive_avg_pool as adaptive_avg_pool,
     adaptive_avg_pool_backward as adaptive_avg_pool_backward,
@@ -148,9 +150,6 @@ from .pooling import (
     max_pool_backward as max_pool_backward,
     power as power,
     power_backward as power_backward,
-from .pad import (
-    pad as pad,
-    pad_backward as pad_backward,
 )
 from .softmax import (
     log_softmax as log_softmax,
