@@ -102,6 +102,15 @@ FNN_INLINE Ranges pad_targets(ptrdiff_t i, ptrdiff_t n, ptrdiff_t m, ptrdiff_t b
     return r;
 }
 
+/* The sum of n neighbours. */
+FNN_INLINE T margin_sum(const T *x, ptrdiff_t n)
+{
+    T sum = 0;
+    if (n > LANES) return row_sum(x, (size_t)n);
+    for (ptrdiff_t i = 0; i < n; i++) sum += x[i];
+    return sum;
+}
+
 /* dx (+)= the row dy of m elements, folded. */
 FNN_INLINE void unpad_row(T *dx, const T *dy, ptrdiff_t n, ptrdiff_t m, ptrdiff_t before, int mode, int accumulate)
 {
@@ -111,17 +120,22 @@ FNN_INLINE void unpad_row(T *dx, const T *dy, ptrdiff_t n, ptrdiff_t m, ptrdiff_
         span_add(dx + first, dy + first + before, end - first);
     } else {
         span_fill(dx, 0, first);
-        span_copy(dx + first, dy + first + before, end - first);
+        memcpy(dx + first, dy + first + before, (size_t)(end - first) * sizeof(T)); /* no vectors stored in part: what is loaded next would wait for them */
         span_fill(dx + end, 0, n - end);
     }
     ptrdiff_t left = before < m ? before : m, right = before + n;
     if (mode == PAD_REPLICATE) {
-        if (left > 0) dx[0] += row_sum(dy, (size_t)left);
-        if (right < m) dx[n - 1] += row_sum(dy + right, (size_t)(m - right));
+        if (left > 0) dx[0] += margin_sum(dy, left);
+        if (right < m) dx[n - 1] += margin_sum(dy + right, m - right);
         return;
     }
-    for (ptrdiff_t j = 0; j < left; j++) dx[pad_source(j - before, n, mode)] += dy[j];
-    for (ptrdiff_t j = right; j < m; j++) dx[pad_source(j - before, n, mode)] += dy[j];
+    if (mode == PAD_REFLECT) {
+        for (ptrdiff_t j = 0; j < left; j++) dx[before - j] += dy[j];
+        for (ptrdiff_t j = right; j < m; j++) dx[2 * (n - 1) + before - j] += dy[j];
+        return;
+    }
+    if (left > 0) span_add(dx + n - before, dy, left);
+    if (right < m) span_add(dx, dy + right, m - right);
 }
 
 /* After so many elements of work a kernel asks whether to give up. */
