@@ -56,13 +56,25 @@ FNN_GEMM_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, si
     }
 }
 
+/* n zeros; `over`: it may write up to a vector too far. */
+FNN_GEMM_INLINE void conv_zeros(tile_real *y, size_t n, int over)
+{
+    for (size_t i = 0; i < n; i += over ? TILE_LANES : 1) {
+        if (over)
+            tile_store(y + i, tile_zero());
+        else
+            y[i] = 0;
+    }
+}
+
 /* Fill the buffer with what a block reads of channels [first, first + channels) of x, which points to the first image's first channel
- * of the group. Rows are written from low to high addresses. */
+ * of the group. */
 static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shape *s, const fnn_conv_view *v, const size_t *start, const size_t *extent,
                       size_t first, size_t channels)
 {
     const size_t plane_size = s->x_size[1] * s->x_size[2], channel_size = s->x_size[0] * plane_size;
     const ptrdiff_t plane0 = (ptrdiff_t)(start[1] * s->step[0]) + s->origin[0], row0 = (ptrdiff_t)(start[2] * s->step[1]) + s->origin[1];
+    const int over = v->slots == 1; /* rows follow each other in memory as they are written */
     for (size_t slot = 0; slot < v->slots; ++slot) {
         /* x's coordinate of element i is col0 + i step: within x for i in [begin, end) */
         const ptrdiff_t col0 = (ptrdiff_t)(start[3] * s->step[2]) + s->origin[2] + (v->slots > 1 ? (ptrdiff_t)(slot * s->dilation[2]) : 0);
@@ -80,15 +92,13 @@ static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shap
                     for (size_t h = 0; h < v->rows; ++h, to += v->row) {
                         const ptrdiff_t plane = plane0 + (ptrdiff_t)(d * v->keep[0]), row = row0 + (ptrdiff_t)(h * v->keep[1]);
                         if (plane < 0 || plane >= (ptrdiff_t)s->x_size[0] || row < 0 || row >= (ptrdiff_t)s->x_size[1]) {
-                            memset(to, 0, v->width * sizeof *to);
+                            conv_zeros(to, v->width, over);
                             continue;
                         }
-                        for (size_t i = 0; i < begin; ++i)
-                            to[i] = 0;
+                        conv_zeros(to, begin, over);
                         if (begin < end)
                             conv_copy(to + begin, channel + plane * (ptrdiff_t)plane_size + row * (ptrdiff_t)s->x_size[2], s->step[2], end - begin);
-                        for (size_t i = end; i < v->width; ++i)
-                            to[i] = 0;
+                        conv_zeros(to + end, v->width - end, over);
                     }
             }
     }
@@ -100,18 +110,26 @@ static void conv_pack(tile_real *y, size_t y_step, const tile_real *x, const ptr
 {
     const tile_real *from[FNN_CONV_COLUMNS];
     ptrdiff_t to[FNN_CONV_COLUMNS];
-    size_t length[FNN_CONV_COLUMNS], count = 0, longest = 0;
+    size_t length[FNN_CONV_COLUMNS], count = 0, longest = 0, shortest = n;
     for (size_t done = 0; done < n; ++span, ++count, skip = 0) {
         from[count] = x + span->from + skip;
         length[count] = span->n - skip < n - done ? span->n - skip : n - done;
         to[count] = (ptrdiff_t)done;
         done += length[count];
         longest = length[count] > longest ? length[count] : longest;
+        shortest = length[count] < shortest ? length[count] : shortest;
     }
     if (over && longest <= TILE_LANES) {
         for (size_t k = 0; k < rows; ++k, y += y_step)
             for (size_t i = 0; i < count; ++i)
                 tile_store(y + to[i], tile_load(from[i] + offsets[k]));
+        return;
+    }
+    if (longest <= TILE_LANES && shortest == longest) {
+        const tile_mask mask = tile_mask_of(longest);
+        for (size_t k = 0; k < rows; ++k, y += y_step)
+            for (size_t i = 0; i < count; ++i)
+                tile_store(y + to[i], tile_load_mask(from[i] + offsets[k], mask));
         return;
     }
     for (size_t k = 0; k < rows; ++k, y += y_step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastnn.bench import elementwise, losses, networks, norms, pooling, products, rowwise, spatial
+from fastnn.bench import convolutions, elementwise, images, losses, networks, norms, pooling, products, rowwise, spatial
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {
@@ -16,9 +16,11 @@ AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "norm": norms.norm_cases,
     "pooling": pooling.pooling_cases,
     "spatial": spatial.spatial_cases,
+    "conv": convolutions.conv_cases,
     "training": networks.training_cases,
     "captured": networks.captured_cases,
     "inference": networks.inference_cases,
+    "images": images.image_cases,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from fastnn.bench.harness import Row
 
 COLUMNS = (("work", 34), ("shape", 14), ("dtype", 8), ("threads", 7), ("isa", 7), ("fastnn", 9), ("against", 12), ("its time", 9), ("ratio", 8), ("target", 8), ("of peak", 7))
+CAPTURED = ("captured", "inference", "images")  # areas of captured steps and predictions
 HEADER = "".join(f"{name:{'<' if i < 5 or name == 'against' else '>'}{width}} " for i, (name, width) in enumerate(COLUMNS))
 
 
@@ -61,7 +62,7 @@ def groups(rows: Iterable[Row]) -> dict[tuple[str, str], dict[int, list[Row]]]:
 
 def headline(row: Row) -> bool:
     """Whether the README and the picture show it: what has a target, and of the rest inference and training."""
-    return row.area in ("training", "captured", "inference") or row.target is not None and (row.dtype != "float64" or row.area == "peak")
+    return row.area in ("training", *CAPTURED) or row.target is not None and (row.dtype != "float64" or row.area == "peak")
 
 
 def write_json(path: Path, about: Mapping[str, Any], rows: Sequence[Row]) -> None:
@@ -96,7 +97,7 @@ def target_of(by_threads: Mapping[int, Sequence[Row]]) -> str:
 def best(rows: Sequence[Row]) -> list[Row]:
     """Captured steps and predictions against the best of the others: the fastest number of threads on each side."""
     found = []
-    for group in dict.fromkeys(row.group for row in rows if row.area in ("captured", "inference")):
+    for group in dict.fromkeys(row.group for row in rows if row.area in CAPTURED):
         members = [row for row in rows if row.group == group]
         ours, theirs = min(members, key=lambda row: row.time), min(members, key=lambda row: row.peer_time)
         value = theirs.peer_time / ours.time

@@ -1,0 +1,7 @@
+"""Convolutions against PyTorch and the NumPy reference."""
+
+AREAS = ("conv",)
+
+
+def test_conv(benchmark, call):
+    benchmark(call)
