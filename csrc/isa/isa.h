@@ -47,6 +47,8 @@
 #include "../ops/elementwise.h"
 #include "../ops/dropout.h"
 #include "../ops/norm.h"
+#include "../ops/planes.h"
+#include "../ops/columns.h"
 #include "../ops/batch_norm.h"
 #include "../ops/fold.h"
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
