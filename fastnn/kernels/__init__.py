@@ -49,6 +49,8 @@ from fastnn.kernels.activation import tanhshrink as tanhshrink
 from fastnn.kernels.activation import tanhshrink_backward as tanhshrink_backward
 from fastnn.kernels.activation import threshold as threshold
 from fastnn.kernels.activation import threshold_backward as threshold_backward
+from fastnn.kernels.batch_norm import batch_norm as batch_norm
+from fastnn.kernels.batch_norm import batch_norm_backward as batch_norm_backward
 from fastnn.kernels.cross_entropy import cross_entropy as cross_entropy
 from fastnn.kernels.cross_entropy import cross_entropy_backward as cross_entropy_backward
 from fastnn.kernels.cross_entropy import nll_loss as nll_loss
@@ -90,8 +92,6 @@ from fastnn.kernels.loss import smooth_l1_loss_backward as smooth_l1_loss_backwa
 from fastnn.kernels.matmul import linear as linear
 from fastnn.kernels.matmul import linear_backward as linear_backward
 from fastnn.kernels.matmul import matmul as matmul
-from fastnn.kernels.norm import batch_norm as batch_norm
-from fastnn.kernels.norm import batch_norm_backward as batch_norm_backward
 from fastnn.kernels.norm import layer_norm as layer_norm
 from fastnn.kernels.norm import layer_norm_backward as layer_norm_backward
 from fastnn.kernels.norm import rms_norm as rms_norm
