@@ -29,6 +29,8 @@ LAYERS = {
     "RMSNorm": lambda d: [nn.RMSNorm(8, dtype=d)],
     "BatchNorm1d": lambda d: [nn.BatchNorm1d(8, dtype=d)],
     "BatchNorm1d cumulative": lambda d: [nn.BatchNorm1d(8, momentum=None, dtype=d)],
+    "BatchNorm2d": lambda d: [nn.Unflatten(1, (2, 2, 2)), nn.BatchNorm2d(2, dtype=d), nn.Flatten()],
+    "BatchNorm3d": lambda d: [nn.Unflatten(1, (2, 2, 2, 1)), nn.BatchNorm3d(2, momentum=None, dtype=d), nn.Flatten()],
     "PReLU": lambda d: [nn.PReLU(8, dtype=d)],
     "GLU": lambda d: [nn.Linear(8, 16, dtype=d, rng=5), nn.GLU()],
     "Softmax": lambda d: [nn.Softmax(1)],

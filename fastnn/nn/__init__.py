@@ -24,6 +24,9 @@ from fastnn.nn.activation import Softsign as Softsign
 from fastnn.nn.activation import Tanh as Tanh
 from fastnn.nn.activation import Tanhshrink as Tanhshrink
 from fastnn.nn.activation import Threshold as Threshold
+from fastnn.nn.batch_norm import BatchNorm1d as BatchNorm1d
+from fastnn.nn.batch_norm import BatchNorm2d as BatchNorm2d
+from fastnn.nn.batch_norm import BatchNorm3d as BatchNorm3d
 from fastnn.nn.containers import Parallel as Parallel
 from fastnn.nn.containers import Residual as Residual
 from fastnn.nn.containers import Sequential as Sequential
@@ -43,7 +46,6 @@ from fastnn.nn.module import BufferField as BufferField
 from fastnn.nn.module import Module as Module
 from fastnn.nn.module import Parameter as Parameter
 from fastnn.nn.module import ParameterField as ParameterField
-from fastnn.nn.norm import BatchNorm1d as BatchNorm1d
 from fastnn.nn.norm import LayerNorm as LayerNorm
 from fastnn.nn.norm import RMSNorm as RMSNorm
 from fastnn.nn.shape import Flatten as Flatten

@@ -1,4 +1,4 @@
-"""Normalisation layers: LayerNorm, RMSNorm, BatchNorm1d."""
+"""Normalisation of rows: LayerNorm, RMSNorm."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastnn.kernels import batch_norm, batch_norm_backward, layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
+from fastnn.kernels import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from fastnn.nn.arguments import number_between, positive_int
-from fastnn.nn.module import Array, BufferField, Module, ParameterField, check_dtype, grad_targets
+from fastnn.nn.module import Array, Module, ParameterField, check_dtype, grad_targets
 
 
 def _shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -101,69 +101,3 @@ class RMSNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-
-
-class BatchNorm1d(Module):
-    """y = (x - mean) / sqrt(variance + eps) weight + bias, with the statistics of each channel over the batch.
-
-    x, y: (N, C) or (N, C, L); everything else (C,). In training the batch's statistics are used and running_mean and running_var move
-    towards them by `momentum` (None: they are the average over all batches); in evaluation the running ones are used,
-    or the batch's without track_running_stats. Training raises ValueError where a channel has but one value.
-    """
-
-    weight = ParameterField()
-    bias = ParameterField()
-    running_mean = BufferField()
-    running_var = BufferField()
-    num_batches_tracked = BufferField()
-    dimensions = (2, 3)
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        dtype: DTypeLike = np.float32,
-    ) -> None:
-        kind = check_dtype(np.dtype(dtype))
-        self.num_features = n = positive_int(num_features, "num_features", minimum=0)
-        self.eps = number_between(eps, "eps", 0, np.inf)
-        self.momentum = None if momentum is None else number_between(momentum, "momentum", 0, 1)
-        self.affine, self.track_running_stats = affine, track_running_stats
-        self.weight = np.ones(n, kind) if affine else None
-        self.bias = np.zeros(n, kind) if affine else None
-        self.running_mean = np.zeros(n, kind) if track_running_stats else None
-        self.running_var = np.ones(n, kind) if track_running_stats else None
-        self.num_batches_tracked = np.zeros((), np.int64) if track_running_stats else None
-
-    def forward(self, x: Array) -> Array:
-        shape = np.shape(x)
-        if len(shape) not in self.dimensions or shape[1] != self.num_features:
-            expected = " or ".join(f"(N, {self.num_features}{', L' * (n - 2)})" for n in self.dimensions)
-            raise ValueError(f"x must have shape {expected}, got {shape}")
-        weight, bias, buffers = self._parameters["weight"], self._parameters["bias"], self._buffers
-        y, mean, rstd = batch_norm(
-            x, buffers["running_mean"], buffers["running_var"], None if weight is None else weight.data,
-            None if bias is None else bias.data, self.training, self.momentum, self.eps,
-            num_batches_tracked=buffers["num_batches_tracked"],
-        )  # fmt: skip
-        if self.training:
-            self._saved = x, mean, rstd
-        return y
-
-    def backward(self, dy: Array) -> Array | None:
-        x, mean, rstd = self.saved()
-        weight, bias = self._parameters["weight"], self._parameters["bias"]
-        dweight, dbias, accumulate = (None, None, False) if weight is None else grad_targets(weight, bias)
-        return batch_norm_backward(
-            dy, x, mean, rstd, None if weight is None else weight.data, dweight=dweight, dbias=dbias, accumulate=accumulate,
-            input_gradient=self.needs_input_grad, parameter_gradients=weight is not None,
-        )[0]  # fmt: skip
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
