@@ -25,6 +25,7 @@ PARTS = {
     "advance": "dropout_next",
     "layer_norm_backward_parameters": "layer_norm_backward",
     "rms_norm_backward_parameters": "rms_norm_backward",
+    "instance_norm_running": "instance_norm",
     "optimizer_tick": None,
     "sgd_step": None,
     "adam_step": None,

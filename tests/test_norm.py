@@ -90,7 +90,7 @@ def test_gradient_matches_central_differences(layer, shape, rng):
     gradcheck(layer, rng.standard_normal(shape))
 
 
-@pytest.mark.parametrize("make", (lambda: nn.LayerNorm(4), lambda: nn.RMSNorm(4), lambda: nn.BatchNorm1d(4)))
+@pytest.mark.parametrize("make", (lambda: nn.LayerNorm(4), lambda: nn.RMSNorm(4), lambda: nn.BatchNorm1d(4), lambda: nn.GroupNorm(2, 4)))
 def test_gradients_accumulate_until_zero_grad(make, rng):
     layer = make()
     x, dy = rng.standard_normal((2, 6, 4)).astype(np.float32)

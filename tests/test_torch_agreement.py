@@ -266,6 +266,62 @@ def test_batch_norm_agrees(shape, affine, training, tracking, rng):
         agree(var, tvar)
 
 
+@pytest.mark.parametrize(("shape", "groups"), [((4, 6), 3), ((2, 6, 5), 2), ((3, 4, 2, 3), 4), ((2, 4, 2, 2, 2), 1), ((0, 4, 3), 2)])
+@pytest.mark.parametrize("affine", [False, True])
+def test_group_norm_agrees(shape, groups, affine, rng):
+    x, dy = rng.normal(size=shape) * 3 + 2, rng.normal(size=shape)
+    weight, bias = (rng.normal(size=shape[1]), rng.normal(size=shape[1])) if affine else (None, None)
+    tx, tw, tb = tensor(x, True), tensor(weight, affine), tensor(bias, affine)
+    expected = F.group_norm(tx, groups, tw, tb, 1e-3)
+    expected.backward(torch.tensor(dy))
+    y, *saved = ref.group_norm(x, groups, weight, bias, 1e-3)
+    agree(y, expected)
+    dx, dweight, dbias = ref.group_norm_backward(dy, x, *saved, weight)
+    agree(dx, tx.grad)
+    if affine:
+        agree(dweight, tw.grad)
+        agree(dbias, tb.grad)
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 5), (2, 3, 2, 4), (1, 3, 2, 2, 2)])
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("use_input_stats", [False, True])
+@pytest.mark.parametrize("tracking", [False, True])
+def test_instance_norm_agrees(shape, affine, use_input_stats, tracking, rng):
+    if not (use_input_stats or tracking):
+        return
+    x, dy = rng.normal(size=shape) * 3 + 2, rng.normal(size=shape)
+    weight, bias = (rng.normal(size=3), rng.normal(size=3)) if affine else (None, None)
+    mean, var = (rng.normal(size=3), rng.uniform(1, 2, size=3)) if tracking else (None, None)
+    tx, tw, tb = tensor(x, True), tensor(weight, affine), tensor(bias, affine)
+    tmean, tvar = tensor(mean), tensor(var)
+    expected = F.instance_norm(tx, tmean, tvar, tw, tb, use_input_stats, 0.3, 1e-3)
+    expected.backward(torch.tensor(dy))
+    y, *saved = ref.instance_norm(x, mean, var, weight, bias, use_input_stats, 0.3, 1e-3)
+    agree(y, expected)
+    if tracking:
+        agree(mean, tmean)
+        agree(var, tvar)
+    if use_input_stats:
+        dx, dweight, dbias = ref.instance_norm_backward(dy, x, *saved, weight)
+        agree(dx, tx.grad)
+        if affine:
+            agree(dweight, tw.grad)
+            agree(dbias, tb.grad)
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 3), (3, 7, 2, 2), (1, 4, 2, 1, 3)])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 20])
+def test_local_response_norm_agrees(shape, size, rng):
+    x, dy = rng.normal(size=shape) * 3, rng.normal(size=shape)
+    tx = tensor(x, True)
+    expected = F.local_response_norm(tx, size, 0.4, 0.6, 1.3)
+    expected.backward(torch.tensor(dy))
+    y, scale = ref.local_response_norm(x, size, 0.4, 0.6, 1.3)
+    agree(y, expected)
+    agree(ref.local_response_norm_backward(dy, x, scale, size, 0.4, 0.6), tx.grad)
+
+
 # ---- optimizers: five steps on one parameter --------------------------------------------------------
 
 STEPS = [

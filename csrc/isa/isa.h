@@ -50,6 +50,8 @@
 #include "../ops/planes.h"
 #include "../ops/columns.h"
 #include "../ops/batch_norm.h"
+#include "../ops/group_norm.h"
+#include "../ops/local_response_norm.h"
 #include "../ops/fold.h"
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #pragma GCC pop_options

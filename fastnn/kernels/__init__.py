@@ -75,6 +75,12 @@ from fastnn.kernels.elementwise import multiply_backward as multiply_backward
 from fastnn.kernels.elementwise import scale as scale
 from fastnn.kernels.elementwise import scale_backward as scale_backward
 from fastnn.kernels.elementwise import sum_to as sum_to
+from fastnn.kernels.group_norm import group_norm as group_norm
+from fastnn.kernels.group_norm import group_norm_backward as group_norm_backward
+from fastnn.kernels.group_norm import instance_norm as instance_norm
+from fastnn.kernels.group_norm import instance_norm_backward as instance_norm_backward
+from fastnn.kernels.local_response_norm import local_response_norm as local_response_norm
+from fastnn.kernels.local_response_norm import local_response_norm_backward as local_response_norm_backward
 from fastnn.kernels.loss import binary_cross_entropy as binary_cross_entropy
 from fastnn.kernels.loss import binary_cross_entropy_backward as binary_cross_entropy_backward
 from fastnn.kernels.loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits

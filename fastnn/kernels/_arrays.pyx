@@ -76,6 +76,26 @@ cdef int same_shape(cnp.ndarray a, str a_name, cnp.ndarray b, str b_name) except
     return 0
 
 
+cdef int require_shape(cnp.ndarray a, str name, int ndim, const cnp.npy_intp *shape) except -1:
+    cdef int i
+    cdef bint fits = cnp.PyArray_NDIM(a) == ndim
+    for i in range(ndim if fits else 0):
+        fits = fits and cnp.PyArray_DIM(a, i) == shape[i]
+    if not fits:
+        raise ValueError(f"{name} must have shape {tuple([shape[i] for i in range(ndim)])}, got {np.shape(a)}")
+    return 0
+
+
+cdef cnp.ndarray checked(object given, str name, cnp.ndarray x, int ndim, const cnp.npy_intp *shape):
+    cdef cnp.ndarray a
+    if given is None:
+        return None
+    a = real(given, name)
+    same_dtype(x, "x", a, name)
+    require_shape(a, name, ndim, shape)
+    return a
+
+
 cdef cnp.ndarray new(int ndim, const cnp.npy_intp *shape, int typenum):
     cdef cnp.ndarray a = cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, typenum, 0)
     fresh(a)
@@ -84,6 +104,18 @@ cdef cnp.ndarray new(int ndim, const cnp.npy_intp *shape, int typenum):
 
 cdef cnp.ndarray new_like(cnp.ndarray x):
     return new(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+
+
+cdef cnp.ndarray writeable(object given, str name, cnp.ndarray x, int ndim, const cnp.npy_intp *shape):
+    cdef cnp.ndarray a
+    if given is None:
+        return new(ndim, shape, cnp.PyArray_TYPE(x))
+    a = real(given, name)
+    if a is not given or not cnp.PyArray_ISWRITEABLE(a):
+        raise TypeError(f"{name} must be a writeable, C-ordered, native float32 or float64 ndarray")
+    same_dtype(x, "x", a, name)
+    require_shape(a, name, ndim, shape)
+    return a
 
 
 cdef inline bint apart(cnp.ndarray out, cnp.ndarray x, bint elementwise) except -1:

@@ -33,7 +33,12 @@ from fastnn.nn.containers import Sequential as Sequential
 from fastnn.nn.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
 from fastnn.nn.cross_entropy import NLLLoss as NLLLoss
 from fastnn.nn.dropout import Dropout as Dropout
+from fastnn.nn.group_norm import GroupNorm as GroupNorm
+from fastnn.nn.instance_norm import InstanceNorm1d as InstanceNorm1d
+from fastnn.nn.instance_norm import InstanceNorm2d as InstanceNorm2d
+from fastnn.nn.instance_norm import InstanceNorm3d as InstanceNorm3d
 from fastnn.nn.linear import Linear as Linear
+from fastnn.nn.local_response_norm import LocalResponseNorm as LocalResponseNorm
 from fastnn.nn.loss import BCELoss as BCELoss
 from fastnn.nn.loss import BCEWithLogitsLoss as BCEWithLogitsLoss
 from fastnn.nn.loss import HuberLoss as HuberLoss

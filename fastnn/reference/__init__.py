@@ -109,8 +109,14 @@ from .matmul import (
 from .norm import (
     batch_norm as batch_norm,
     batch_norm_backward as batch_norm_backward,
+    group_norm as group_norm,
+    group_norm_backward as group_norm_backward,
+    instance_norm as instance_norm,
+    instance_norm_backward as instance_norm_backward,
     layer_norm as layer_norm,
     layer_norm_backward as layer_norm_backward,
+    local_response_norm as local_response_norm,
+    local_response_norm_backward as local_response_norm_backward,
     rms_norm as rms_norm,
     rms_norm_backward as rms_norm_backward,
 )
