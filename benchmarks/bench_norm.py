@@ -1,4 +1,4 @@
-"""Normalisation and dropout against the NumPy reference."""
+"""Normalisation and dropout against the NumPy reference and PyTorch."""
 
 AREAS = ("norm",)
 
