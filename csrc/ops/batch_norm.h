@@ -40,8 +40,8 @@ FNN_INLINE void batch_statistics(const fnn_batch_norm_args *a, size_t first, siz
     }
 }
 
-/* y of the channels [first, end), the last image first: it has been read last, and is the likeliest to be in the cache. Strides that are powers of
- * two leave room there for few images only. */
+/* y of the channels [first, end). Where x has been read for the statistics, the last image comes first: it is the likeliest to be in the cache, in
+ * which strides that are powers of two leave room for few images only. */
 FNN_INLINE void batch_normalise(const fnn_batch_norm_args *a, size_t first, size_t end)
 {
     size_t channels = a->channels, inner = a->inner;
@@ -49,15 +49,18 @@ FNN_INLINE void batch_normalise(const fnn_batch_norm_args *a, size_t first, size
     T *y = (T *)a->y;
     if (inner == 1) {
         columns_normalise(y + first, x + first, a->outer, channels, end - first, mean + first, rstd + first, weight ? weight + first : NULL,
-                          bias ? bias + first : NULL);
+                          bias ? bias + first : NULL, a->from_batch);
         return;
     }
-    for (size_t i = a->outer; i-- > 0;)
+    for (size_t i = 0; i < a->outer; i++) {
+        size_t image = a->from_batch ? a->outer - 1 - i : i;
+        ptrdiff_t ahead = a->from_batch && image ? -(ptrdiff_t)(channels * inner) : 0;
         for (size_t c = first; c < end; c++) {
-            size_t at = (i * channels + c) * inner;
-            normalise_plane(y + at, x + at, inner, mean[c], rstd[c], weight ? weight + c : NULL, bias ? bias + c : NULL);
+            size_t at = (image * channels + c) * inner;
+            normalise_plane(y + at, x + at, inner, mean[c], rstd[c], weight ? weight + c : NULL, bias ? bias + c : NULL, ahead);
             if (inner >= LANE_BLOCK && fnn_interrupted()) return;
         }
+    }
 }
 
 /* Channels that are finished together. */
@@ -107,7 +110,7 @@ FNN_INLINE void batch_backward(const fnn_batch_norm_backward_args *a, size_t c, 
     for (size_t i = a->outer; i-- > 0;)
         for (size_t k = 0; k < count; k++) {
             size_t at = i * stride + k * inner;
-            plane_gradient(dx + at, dy + at, a->from_batch ? x + at : NULL, inner, mean[k], factor[k], g[k], gd[k]);
+            plane_gradient(dx + at, dy + at, a->from_batch ? x + at : NULL, inner, mean[k], factor[k], g[k], gd[k], i ? -(ptrdiff_t)stride : 0);
         }
 }
 

@@ -4,7 +4,8 @@
  * once for four rows. A column is added in ascending order, in blocks of SUM_BLOCK rows. Moments take one pass about a centre that follows
  * the mean, see planes.h.
  *
- * Passes that write go up the rows: the last ones have been read last, and are the likeliest to be in the cache. */
+ * Passes that write go row by row (four rows at a time are slower by half where rows are whole pages apart), and up the rows after a pass that
+ * read them: the last ones have been read last, and are the likeliest to be in the cache. */
 enum { STRIPS = 32, COLUMNS = STRIPS * LANES };
 
 FNN_INLINE Lanes lanes_div(Lanes a, T by)
@@ -27,7 +28,7 @@ FNN_INLINE void strip_moments(Lanes *sum, Lanes *squares, const T *x, size_t row
 /* The same for all strips of a block; written, not added. */
 FNN_INLINE void strips_moments(Lanes *sum, Lanes *squares, const T *x, size_t rows, size_t stride, size_t n, const Lanes *centre)
 {
-    for (size_t k = 0; k < STRIPS; k++) sum[k] = squares[k] = lanes_zero();
+    for (size_t k = 0; k * LANES < n; k++) sum[k] = squares[k] = lanes_zero();
     for (size_t i = 0; i < rows; i += 4) {
         size_t step = rows - i < 4 ? rows - i : 4, j = 0, k = 0;
         for (; j + LANES <= n; j += LANES, k++) strip_moments(sum + k, squares + k, x + i * stride + j, step, stride, LANES, centre[k]);
@@ -39,7 +40,7 @@ FNN_INLINE void strips_moments(Lanes *sum, Lanes *squares, const T *x, size_t ro
 FNN_INLINE void columns_moments(T *mean, T *squares, const T *x, size_t rows, size_t stride, size_t n)
 {
     Lanes centre[STRIPS], sum[STRIPS], total[STRIPS], block[STRIPS], block_squares[STRIPS];
-    for (size_t k = 0; k < STRIPS; k++) centre[k] = sum[k] = total[k] = lanes_zero();
+    for (size_t k = 0; k * LANES < n; k++) centre[k] = sum[k] = total[k] = lanes_zero();
     for (size_t first = 0, end; first < rows; first = end) {
         size_t most = first == 0 ? FIRST_TERMS : first < SUM_BLOCK ? first : SUM_BLOCK;
         end = rows - first < most ? rows : first + most;
@@ -82,16 +83,16 @@ FNN_INLINE void strip_products(Lanes *g, Lanes *gd, const T *dy, const T *x, siz
 FNN_INLINE void columns_products(T *g, T *gd, const T *dy, const T *x, const T *mean, size_t rows, size_t stride, size_t n)
 {
     Lanes total_g[STRIPS], total_gd[STRIPS], sum_g[STRIPS], sum_gd[STRIPS];
-    for (size_t k = 0; k < STRIPS; k++) total_g[k] = total_gd[k] = lanes_zero();
+    for (size_t k = 0; k * LANES < n; k++) total_g[k] = total_gd[k] = lanes_zero();
     for (size_t first = 0, end; first < rows; first = end) {
         end = rows - first < SUM_BLOCK ? rows : first + SUM_BLOCK;
-        for (size_t k = 0; k < STRIPS; k++) sum_g[k] = sum_gd[k] = lanes_zero();
+        for (size_t k = 0; k * LANES < n; k++) sum_g[k] = sum_gd[k] = lanes_zero();
         for (size_t i = first; i < end; i += 4) {
             size_t step = end - i < 4 ? end - i : 4, at = i * stride, j = 0, k = 0;
             for (; j + LANES <= n; j += LANES, k++) strip_products(sum_g + k, sum_gd + k, dy + at + j, x + at + j, step, stride, LANES, mean + j);
             if (j < n) strip_products(sum_g + k, sum_gd + k, dy + at + j, x + at + j, step, stride, n - j, mean + j);
         }
-        for (size_t k = 0; k < STRIPS; k++) total_g[k] = lanes_add(total_g[k], sum_g[k]), total_gd[k] = lanes_add(total_gd[k], sum_gd[k]);
+        for (size_t k = 0; k * LANES < n; k++) total_g[k] = lanes_add(total_g[k], sum_g[k]), total_gd[k] = lanes_add(total_gd[k], sum_gd[k]);
     }
     for (size_t j = 0, k = 0; j < n; j += LANES, k++) {
         strip_store(g + j, total_g[k], n - j < LANES ? n - j : LANES);
@@ -99,54 +100,53 @@ FNN_INLINE void columns_products(T *g, T *gd, const T *dy, const T *x, const T *
     }
 }
 
-/* columns_normalise for m <= W columns. */
-FNN_INLINE void vector_normalise(T *y, const T *x, size_t rows, size_t stride, size_t m, const T *mean, const T *rstd, const T *weight, const T *bias)
+/* v_load_n and v_store_n, for a count that is often known to be W. */
+FNN_INLINE V load_columns(const T *x, size_t m) { return m == W ? v_load(x) : v_load_n(x, m); }
+FNN_INLINE void store_columns(T *y, V v, size_t m)
 {
-    V centre = v_load_n(mean, m), scale = v_load_n(rstd, m), w = weight ? v_load_n(weight, m) : v_zero(), b = bias ? v_load_n(bias, m) : v_zero();
-    for (size_t r = 0; r < rows; r++, x += stride, y += stride) {
-        V h = v_mul(v_sub(m == W ? v_load(x) : v_load_n(x, m), centre), scale), v = affine(h, weight ? &w : NULL, bias ? &b : NULL);
-        if (m == W)
-            v_store(y, v);
-        else
-            v_store_n(y, v, m);
+    if (m == W)
+        v_store(y, v);
+    else
+        v_store_n(y, v, m);
+}
+
+/* y = (x - mean) rstd weight + bias for m <= W columns of a row. */
+FNN_INLINE void vector_normalise(T *y, const T *x, size_t m, const T *mean, const T *rstd, const T *weight, const T *bias)
+{
+    V w = weight ? load_columns(weight, m) : v_zero(), b = bias ? load_columns(bias, m) : v_zero();
+    V h = v_mul(v_sub(load_columns(x, m), load_columns(mean, m)), load_columns(rstd, m));
+    store_columns(y, affine(h, weight ? &w : NULL, bias ? &b : NULL), m);
+}
+
+/* The same for any n; weight, bias may be NULL. upward: from the last row to the first. */
+FNN_INLINE void columns_normalise(T *y, const T *x, size_t rows, size_t stride, size_t n, const T *mean, const T *rstd, const T *weight, const T *bias,
+                                  int upward)
+{
+    for (size_t i = 0; i < rows; i++) {
+        size_t at = (upward ? rows - 1 - i : i) * stride, j = 0;
+        for (; j + W <= n; j += W) vector_normalise(y + at + j, x + at + j, W, mean + j, rstd + j, weight ? weight + j : NULL, bias ? bias + j : NULL);
+        if (j < n) vector_normalise(y + at + j, x + at + j, n - j, mean + j, rstd + j, weight ? weight + j : NULL, bias ? bias + j : NULL);
     }
 }
 
-/* y = (x - mean) rstd weight + bias; weight, bias may be NULL. Any n. */
-FNN_INLINE void columns_normalise(T *y, const T *x, size_t rows, size_t stride, size_t n, const T *mean, const T *rstd, const T *weight, const T *bias)
+/* dx = factor dy - shift - slope (x - mean) for m <= W columns of a row; x NULL: factor dy. */
+FNN_INLINE void vector_gradient(T *dx, const T *dy, const T *x, size_t m, const T *mean, const T *factor, const T *shift, const T *slope)
 {
-    for (size_t step, at; rows > 0; rows -= step) {
-        size_t j = 0;
-        step = rows < 4 ? rows : 4, at = (rows - step) * stride;
-        for (; j + W <= n; j += W)
-            vector_normalise(y + at + j, x + at + j, step, stride, W, mean + j, rstd + j, weight ? weight + j : NULL, bias ? bias + j : NULL);
-        if (j < n) vector_normalise(y + at + j, x + at + j, step, stride, n - j, mean + j, rstd + j, weight ? weight + j : NULL, bias ? bias + j : NULL);
-    }
+    V g = load_columns(dy, m), f = load_columns(factor, m);
+    if (x)
+        g = v_fnma(v_sub(load_columns(x, m), load_columns(mean, m)), load_columns(slope, m), v_fms(g, f, load_columns(shift, m)));
+    else
+        g = v_mul(g, f);
+    store_columns(dx, g, m);
 }
 
-/* columns_gradient for m <= W columns. */
-FNN_INLINE void vector_gradient(T *dx, const T *dy, const T *x, size_t rows, size_t stride, size_t m, const T *mean, const T *factor, const T *shift, const T *slope)
-{
-    V centre = v_load_n(mean, m), f = v_load_n(factor, m), a = v_load_n(shift, m), b = v_load_n(slope, m);
-    for (size_t r = 0, at = 0; r < rows; r++, at += stride) {
-        V g = m == W ? v_load(dy + at) : v_load_n(dy + at, m);
-        g = x ? v_fnma(v_sub(m == W ? v_load(x + at) : v_load_n(x + at, m), centre), b, v_fms(g, f, a)) : v_mul(g, f);
-        if (m == W)
-            v_store(dx + at, g);
-        else
-            v_store_n(dx + at, g, m);
-    }
-}
-
-/* dx = factor dy - shift - slope (x - mean); x NULL: factor dy. Any n. */
+/* The same for any n, from the last row to the first. */
 FNN_INLINE void columns_gradient(T *dx, const T *dy, const T *x, size_t rows, size_t stride, size_t n, const T *mean, const T *factor, const T *shift,
                                  const T *slope)
 {
-    for (size_t step, at; rows > 0; rows -= step) {
-        size_t j = 0;
-        step = rows < 4 ? rows : 4, at = (rows - step) * stride;
-        for (; j + W <= n; j += W)
-            vector_gradient(dx + at + j, dy + at + j, x ? x + at + j : NULL, step, stride, W, mean + j, factor + j, shift + j, slope + j);
-        if (j < n) vector_gradient(dx + at + j, dy + at + j, x ? x + at + j : NULL, step, stride, n - j, mean + j, factor + j, shift + j, slope + j);
+    for (size_t i = rows; i-- > 0;) {
+        size_t at = i * stride, j = 0;
+        for (; j + W <= n; j += W) vector_gradient(dx + at + j, dy + at + j, x ? x + at + j : NULL, W, mean + j, factor + j, shift + j, slope + j);
+        if (j < n) vector_gradient(dx + at + j, dy + at + j, x ? x + at + j : NULL, n - j, mean + j, factor + j, shift + j, slope + j);
     }
 }

@@ -18,12 +18,12 @@ FNN_INLINE void group_normalise(const fnn_group_norm_args *a, size_t row, T mean
     const T *x = (const T *)a->x + row * span, *weight = a->weight ? (const T *)a->weight + first : NULL, *bias = a->bias ? (const T *)a->bias + first : NULL;
     T *y = (T *)a->y + row * span;
     if (!weight && !bias)
-        normalise_plane(y, x, span, mean, rstd, NULL, NULL);
+        normalise_plane(y, x, span, mean, rstd, NULL, NULL, 0);
     else if (inner == 1)
         normalise_row(y, x, weight, bias, v_set(mean), v_set(rstd), each);
     else
         for (size_t c = 0; c < each; c++)
-            normalise_plane(y + c * inner, x + c * inner, inner, mean, rstd, weight ? weight + c : NULL, bias ? bias + c : NULL);
+            normalise_plane(y + c * inner, x + c * inner, inner, mean, rstd, weight ? weight + c : NULL, bias ? bias + c : NULL, 0);
 }
 
 KERNEL(group_norm_forward, group_norm)
@@ -98,7 +98,7 @@ FNN_INLINE void group_backward_planes(T *dx, T *partial_dweight, T *partial_dbia
     }
     T shift = (T)(rstd * sum_g / n), slope = (T)((double)rstd * rstd * rstd * sum_gd / n);
     for (size_t c = 0; c < each && dx; c++) /* pass 2: dx */
-        plane_gradient(dx + c * inner, dy + c * inner, x + c * inner, inner, mean, weight ? rstd * weight[c] : rstd, shift, slope);
+        plane_gradient(dx + c * inner, dy + c * inner, x + c * inner, inner, mean, weight ? rstd * weight[c] : rstd, shift, slope, 0);
 }
 
 /* dx, partial_dweight and partial_dbias (outer, channels) may each be NULL. */

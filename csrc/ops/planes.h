@@ -1,8 +1,9 @@
 /* planes.h — what batch and group normalisation share: sums over planes, and passes that write planes.
  *
  * A set is what has one mean: `outer` planes of `inner` neighbours, `stride` apart. `count` sets lie side by side, so that where planes are
- * small a whole bunch of them goes down the images together: neighbours in memory are read one after the other. (Prefetching the next image's
- * planes was tried, and gained nothing.)
+ * small a whole bunch of them goes down the images together: neighbours in memory are read one after the other. Passes over several images fetch
+ * the next image's plane, `ahead` elements away, line by line with this one's: up to a third faster than leaving it to the processor, which
+ * begins anew in every page, while fetching a whole plane at once gains nothing.
  *
  * Element j of a plane is lane j mod LANES. A block is what makes at most SUM_BLOCK terms a lane: some planes, or a piece of one. Its lanes are
  * folded, and blocks added up in double.
@@ -28,13 +29,27 @@ FNN_INLINE size_t planes_of(size_t inner, size_t terms)
     return each < terms ? terms / (each ? each : 1) : 1;
 }
 
+/* Fetch the cache line of p. The portable build leaves it out: there it would stand between every two elements. */
+FNN_INLINE void prefetch(const T *p)
+{
+#if defined(__GNUC__)
+    if (W > 1) __builtin_prefetch(p);
+#else
+    (void)p;
+#endif
+}
+
+/* Those of LANES elements. */
+FNN_INLINE void prefetch_lanes(const T *p) { prefetch(p), prefetch(p + LANES / 2); }
+
 /* The n values from x on: sum += x - centre, squares += (x - centre)². */
-FNN_INLINE void plane_moments(Lanes *sum, Lanes *squares, const T *x, size_t n, T centre)
+FNN_INLINE void plane_moments(Lanes *sum, Lanes *squares, const T *x, size_t n, T centre, ptrdiff_t ahead)
 {
     Lanes s = *sum, q = *squares, c = lanes_set(centre);
     size_t j = 0;
     for (; j + LANES <= n; j += LANES) {
         Lanes d = lanes_sub(lanes_load(x + j), c);
+        if (ahead) prefetch_lanes(x + j + ahead);
         s = lanes_add(s, d), q = lanes_fma(d, d, q);
     }
     for (int k = 0; k < LANE_VECTORS && j < n; k++, j += W) { /* tail */
@@ -57,7 +72,8 @@ FNN_INLINE void block_moments(double *sum, double *squares, const T *x, const T 
     Lanes s[BUNCH], q[BUNCH];
     for (size_t k = 0; k < count; k++) s[k] = q[k] = lanes_zero();
     for (size_t i = b.first; i < b.end; i++)
-        for (size_t k = 0; k < count; k++) plane_moments(s + k, q + k, x + i * stride + k * inner + b.from, b.n, centre[k]);
+        for (size_t k = 0; k < count; k++)
+            plane_moments(s + k, q + k, x + i * stride + k * inner + b.from, b.n, centre[k], i + 1 < b.end ? (ptrdiff_t)stride : 0);
     for (size_t k = 0; k < count; k++) sum[k] = lanes_sum(s[k]), squares[k] = lanes_sum(q[k]);
 }
 
@@ -96,12 +112,13 @@ FNN_INLINE void planes_moments(T *mean, T *squares, const T *x, size_t outer, si
 }
 
 /* g += the n values from dy on; gd += their products with x - mean. */
-FNN_INLINE void plane_products(Lanes *g, Lanes *gd, const T *dy, const T *x, size_t n, T mean)
+FNN_INLINE void plane_products(Lanes *g, Lanes *gd, const T *dy, const T *x, size_t n, T mean, ptrdiff_t ahead)
 {
     Lanes sum_g = *g, sum_gd = *gd, centre = lanes_set(mean);
     size_t j = 0;
     for (; j + LANES <= n; j += LANES) {
         Lanes v = lanes_load(dy + j);
+        if (ahead) prefetch_lanes(dy + j + ahead), prefetch_lanes(x + j + ahead);
         sum_g = lanes_add(sum_g, v);
         sum_gd = lanes_fma(v, lanes_sub(lanes_load(x + j), centre), sum_gd);
     }
@@ -128,7 +145,7 @@ FNN_INLINE void planes_products(T *g, T *gd, const T *dy, const T *x, const T *m
             for (size_t i = first; i < end; i++)
                 for (size_t k = 0; k < count; k++) {
                     size_t at = i * stride + k * inner + from;
-                    plane_products(sum_g + k, sum_gd + k, dy + at, x + at, n, mean[k]);
+                    plane_products(sum_g + k, sum_gd + k, dy + at, x + at, n, mean[k], i + 1 < end ? (ptrdiff_t)stride : 0);
                 }
             for (size_t k = 0; k < count; k++) total_g[k] += lanes_sum(sum_g[k]), total_gd[k] += lanes_sum(sum_gd[k]);
         }
@@ -136,21 +153,27 @@ FNN_INLINE void planes_products(T *g, T *gd, const T *dy, const T *x, const T *m
 }
 
 /* y[j] = (x[j] - mean) rstd weight + bias for j < n; weight, bias: one value, or NULL. */
-FNN_INLINE void normalise_plane(T *y, const T *x, size_t n, T mean, T rstd, const T *weight, const T *bias)
+FNN_INLINE void normalise_plane(T *y, const T *x, size_t n, T mean, T rstd, const T *weight, const T *bias, ptrdiff_t ahead)
 {
     V m = v_set(mean), r = v_set(rstd), w = v_set(weight ? *weight : 0), b = v_set(bias ? *bias : 0);
     size_t j = 0;
-    for (; j + W <= n; j += W) v_store(y + j, affine(v_mul(v_sub(v_load(x + j), m), r), weight ? &w : NULL, bias ? &b : NULL));
+    for (; j + W <= n; j += W) {
+        if (ahead) prefetch(x + j + ahead), prefetch(y + j + ahead);
+        v_store(y + j, affine(v_mul(v_sub(v_load(x + j), m), r), weight ? &w : NULL, bias ? &b : NULL));
+    }
     if (j < n) v_store_n(y + j, affine(v_mul(v_sub(v_load_n(x + j, n - j), m), r), weight ? &w : NULL, bias ? &b : NULL), n - j);
 }
 
 /* dx[j] = factor dy[j] - shift - slope (x[j] - mean) for j < n; x NULL: factor dy[j]. */
-FNN_INLINE void plane_gradient(T *dx, const T *dy, const T *x, size_t n, T mean, T factor, T shift, T slope)
+FNN_INLINE void plane_gradient(T *dx, const T *dy, const T *x, size_t n, T mean, T factor, T shift, T slope, ptrdiff_t ahead)
 {
     V m = v_set(mean), f = v_set(factor), a = v_set(shift), b = v_set(slope);
     size_t j = 0;
-    for (; j + W <= n; j += W)
+    for (; j + W <= n; j += W) {
+        if (ahead) prefetch(dy + j + ahead), prefetch(dx + j + ahead);
+        if (ahead && x) prefetch(x + j + ahead);
         v_store(dx + j, x ? v_fnma(v_sub(v_load(x + j), m), b, v_fms(v_load(dy + j), f, a)) : v_mul(v_load(dy + j), f));
+    }
     if (j < n) {
         V g = v_load_n(dy + j, n - j);
         v_store_n(dx + j, x ? v_fnma(v_sub(v_load_n(x + j, n - j), m), b, v_fms(g, f, a)) : v_mul(g, f), n - j);
