@@ -4,6 +4,8 @@ x: (N, C, …) or, without a batch, (C, …); the weight's dimensions say how ma
 convolution computes is the gradient of a convolution's input, and the other way round. Every element is one chain of fused multiply-adds
 over (channel, tap), so an image's result does not depend on the images beside it.
 """
+from math import gcd
+
 cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport SIZE_MAX
@@ -170,28 +172,29 @@ cdef void join_axes(size_t *out, const size_t *taps, size_t *size, const size_t 
     out[0] = out[1] = size[0] = size[1] = 1
 
 
-cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, cnp.ndarray packed, int dtype) except -1:
-    """Pack the weights and convolve, with what both need."""
+cdef Scratch scratch_for(size_t size, size_t parts):
+    if size >= SIZE_MAX // parts:
+        raise MemoryError("the zeros around x that this stride, padding and dilation ask for do not fit in memory")
+    return borrow(size * parts)
+
+
+cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, int typenum) except -1:
+    """Pack the weights and convolve, with the memory that both need."""
     cdef double k = args.channels * <double>(args.taps[0] * args.taps[1] * args.taps[2])
     cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (k + 8) / (20 if dtype == 0 else 10)
-    cdef size_t parts = shares(cycles), size
+    cdef size_t parts = shares(cycles)
+    cdef cnp.npy_intp elements = args.groups * args.rows * args.channels * args.taps[0] * args.taps[1] * args.taps[2]
+    cdef cnp.ndarray packed = new(1, &elements, typenum)
     cdef Scratch scratch
     pack.packed, pack.groups, pack.rows, pack.channels = cnp.PyArray_DATA(packed), args.groups, args.rows, args.channels
     for i in range(3):
         pack.taps[i] = args.taps[i]
-    launch(kernels.conv_pack_weight[dtype], pack, sizeof(pack[0]), 2.0 * k * args.groups * args.rows)
+    launch(kernels.conv_pack_weight[dtype], pack, sizeof(pack[0]), 2.0 * elements)
     args.weight = pack.packed
-    size = conv_scratch(args, dtype, parts)
-    if size >= SIZE_MAX // parts:
-        raise MemoryError("the zeros around x that this stride, padding and dilation ask for do not fit in memory")
-    scratch = borrow(size * parts)
+    scratch = scratch_for(conv_scratch(args, dtype, parts), parts)
     args.scratch = scratch.data
     launch_shares(kernels.conv_forward[dtype], args, sizeof(args[0]), parts, cycles, True)
     return give_back(scratch)
-
-
-cdef cnp.ndarray room(cnp.npy_intp elements, cnp.ndarray like):
-    return new(1, &elements, cnp.PyArray_TYPE(like))
 
 
 cdef int convolve(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias, const Conv *c) except -1:
@@ -219,13 +222,7 @@ cdef int convolve(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray 
         args.y_size[i] = args.out[i]
     pack.weight = <char *>cnp.PyArray_DATA(weight) + offset * cnp.PyArray_ITEMSIZE(weight)
     pack.w_group, pack.w_row, pack.w_channel = c.rows * c.channels * taps, c.channels * taps, taps
-    return run(&args, &pack, room(c.groups * c.rows * c.channels * args.taps[0] * args.taps[1] * args.taps[2], x), dtype_index(x))
-
-
-cdef ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b) noexcept:
-    while b:
-        a, b = b, a % b
-    return a
+    return run(&args, &pack, dtype_index(x), cnp.PyArray_TYPE(x))
 
 
 cdef int turn_round(cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarray bias, const Conv *c) except -1:
@@ -249,7 +246,7 @@ cdef int turn_round(cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarra
                     args.out[i], args.x_size[i], args.step[i] = (axis.size - place[i] + axis.step - 1) // axis.step, axis.out, 1
                     args.y_size[i], args.y_step[i], args.y_first[i] = axis.size, axis.step, place[i]
                     # position q = place + j step takes tap t from y's (q + before - t dilation) / step where that is whole: every `period` taps
-                    period = axis.step // greatest_common_divisor(axis.step, axis.dilation)
+                    period = axis.step // <ptrdiff_t>gcd(axis.step, axis.dilation)
                     tap = 0
                     while tap < axis.taps and tap < period and (place[i] + axis.before - tap * axis.dilation) % axis.step:
                         tap += 1
@@ -273,7 +270,7 @@ cdef int turn_round(cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarra
                         args.y_size[i] = args.out[i]
                 pack.weight = <char *>cnp.PyArray_DATA(weight) + offset * cnp.PyArray_ITEMSIZE(weight)
                 pack.w_group, pack.w_row, pack.w_channel = c.rows * c.channels * taps, taps, c.channels * taps
-                run(&args, &pack, room(c.groups * c.rows * c.channels * args.taps[0] * args.taps[1] * args.taps[2], x), dtype_index(x))
+                run(&args, &pack, dtype_index(x), cnp.PyArray_TYPE(x))
     return 0
 
 
@@ -281,7 +278,7 @@ cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Co
     """dw of the convolution from x to what dy is the gradient of."""
     cdef fnn_conv_weight_args args
     cdef int i, dtype = dtype_index(x)
-    cdef size_t parts, size
+    cdef size_t parts
     cdef double cycles = 1000
     cdef const Axis *axis
     cdef Taps t
@@ -297,10 +294,7 @@ cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Co
     join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
     cycles += c.batch * <double>args.out[0] * args.out[1] * args.out[2] * c.groups * c.rows * c.channels * args.taps[0] * args.taps[1] * args.taps[2] / (16 if dtype == 0 else 8)
     parts = shares(cycles)
-    size = conv_weight_scratch(&args, dtype, parts)
-    if size >= SIZE_MAX // parts:
-        raise MemoryError("the zeros around x that this stride, padding and dilation ask for do not fit in memory")
-    scratch = borrow(size * parts)
+    scratch = scratch_for(conv_weight_scratch(&args, dtype, parts), parts)
     args.scratch = scratch.data
     launch_shares(kernels.conv_weight_gradient[dtype], &args, sizeof(args), parts, cycles, True)
     return give_back(scratch)

@@ -29,10 +29,14 @@ ACTIVATIONS = (
 )  # fmt: skip
 LAYERS = ACTIVATIONS + (
     "Linear", "Identity", "Flatten", "Unflatten", "Dropout", "LayerNorm", "RMSNorm", "BatchNorm1d", "PReLU", "Threshold", "Softmax",
-    "Softmin", "LogSoftmax", "GLU",
+    "Softmin", "LogSoftmax", "GLU", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "MaxPool1d", "MaxPool2d",
+    "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "BatchNorm2d", "BatchNorm3d",
+    "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LocalResponseNorm", "Dropout1d", "Dropout2d", "Dropout3d", "Upsample",
+    "PixelShuffle", "ChannelShuffle", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
 )  # fmt: skip
 MODELS = ("lenet5", "small_cnn", "vgg", "resnet18", "resnet20", "mobilenet")
-_WITH_PARAMETERS = ("Linear", "LayerNorm", "RMSNorm", "BatchNorm1d", "PReLU")
+_WITH_PARAMETERS = tuple(name for name in LAYERS if name.startswith(("Linear", "Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "LayerNorm", "RMSNorm", "PReLU")))
+_WITH_RNG = tuple(name for name in LAYERS if name.startswith(("Linear", "Conv", "Dropout")))
 
 
 def activation_name(name: str) -> str:
@@ -70,7 +74,7 @@ def build(architecture: Any, dtype: DTypeLike = np.float32, rng: Rng = None) -> 
         if not all(_is_plain(value) for value in arguments.values()):
             raise ValueError(f"layer {i}, {name}, must have plain arguments, got {arguments!r}")
         extra: dict[str, Any] = {"dtype": dtype} if name in _WITH_PARAMETERS else {}
-        if name in ("Linear", "Dropout"):
+        if name in _WITH_RNG:
             extra["rng"] = generator
         try:
             layers.append(getattr(nn, name)(**arguments, **extra))
