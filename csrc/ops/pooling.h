@@ -223,13 +223,23 @@ KERNEL(max_pool_forward, pool)
     else POOL(TOP);
 }
 
-/* A plane by itself is a row's sum, see reduce.h. (Folding the lanes of W planes at once, turned round, was no faster.) */
+/* row_sum's bits. Short planes, which are many, go without its second set of lanes: 8 to 10 ns instead of 10 to 13 for 7 x 7 floats. Folding
+ * the lanes of W planes at once, turned round, was no faster. */
+FNN_INLINE T plane_sum(const T *x, size_t n)
+{
+    Lanes sum = lanes_zero();
+    if (n > LANE_BLOCK) return row_sum(x, n);
+    for (; n >= LANES; n -= LANES, x += LANES) sum = lanes_add(sum, lanes_load(x));
+    for (size_t k = 0; k < LANE_VECTORS && k * W < n; k++) sum.v[k] = v_add(sum.v[k], load_up_to(x + k * W, n - k * W));
+    return lanes_sum(sum);
+}
+
 KERNEL(avg_pool_forward, pool)
 {
     size_t plane, end, n = volume(a->x_shape);
     if (a->divisor && is_global(a->x_shape, a->y_shape, a->kernel, a->padding)) {
         fnn_share(a->planes, 16, part, parts, &plane, &end);
-        for (; plane < end; plane++) ((T *)a->y)[plane] = row_sum((const T *)a->x + plane * n, n) / (T)a->divisor;
+        for (; plane < end; plane++) ((T *)a->y)[plane] = plane_sum((const T *)a->x + plane * n, n) / (T)a->divisor;
     } else if (a->adaptive)
         pool_windows(a, part, parts, SUM);
     else

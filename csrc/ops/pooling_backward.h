@@ -146,12 +146,15 @@ static void scatter_winners(const fnn_pool_backward_args *a, size_t part, size_t
     for (int i = 0; i < 3; i++) apart &= (s[i].kernel - 1) * s[i].dilation < s[i].stride;
     number_offsets(s, offset);
     fnn_share(a->planes, 1, part, parts, &plane, &end);
-    for (; plane < end; plane++) {
+    for (size_t cleared = plane; plane < end; plane++) {
         const T *dy = (const T *)a->dy + plane * cells;
         const int64_t *flat = a->flat ? (const int64_t *)a->flat + plane * cells : NULL;
         const uint8_t *winners = winners_of(a->winners, plane, cells);
         T *dx = (T *)a->dx + plane * elements;
-        for (size_t i = 0; i < elements; i += W) store_up_to(dx + i, v_zero(), elements - i);
+        if (plane == cleared) { /* some planes at once, where they are small */
+            cleared = end - plane < 1 + 4096 / (elements + 1) ? end : plane + 1 + 4096 / (elements + 1);
+            memset(dx, 0, (cleared - plane) * elements * sizeof(T));
+        }
         for (size_t o = 0; o < cells && flat; o++)
             if ((size_t)flat[o] < elements) dx[flat[o]] += dy[o];
         for (size_t o = 0, i = 0; o < cells && !flat; i++)
@@ -201,7 +204,7 @@ static void scatter_windows(const fnn_pool_backward_args *a, size_t part, size_t
     for (; plane < end; plane++) {
         const T *dy = (const T *)a->dy + plane * cells;
         T *dx = (T *)a->dx + plane * elements;
-        for (size_t i = 0; i < elements; i += W) store_up_to(dx + i, v_zero(), elements - i);
+        memset(dx, 0, elements * sizeof(T));
         for (size_t od = 0; od < s[0].cells; od++)
             for (size_t oh = 0; oh < s[1].cells; oh++)
                 for (size_t ow = 0; ow < s[2].cells; ow++) {
