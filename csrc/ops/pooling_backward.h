@@ -90,10 +90,48 @@ FNN_INLINE void gather_rows(const fnn_pool_backward_args *a, size_t part, size_t
     }
 }
 
+/* Where planes are halved, 2 x 2 to one: each row of dy and what follows from it, two rows of dx. A last row or column alone gets 0. */
+FNN_INLINE void double_rows(const fnn_pool_backward_args *a, size_t part, size_t parts, int sums)
+{
+    size_t plane, end, work = 0, height = a->x_shape[1], columns = a->x_shape[2], rows = a->y_shape[1], n = a->y_shape[2];
+    V divisor = v_set((T)a->divisor);
+    fnn_share(a->planes, 1, part, parts, &plane, &end);
+    for (; plane < end; plane++) {
+        const T *dy = (const T *)a->dy + plane * rows * n;
+        const uint8_t *winners = sums ? NULL : winners_of(a->winners, plane, rows * n);
+        T *dx = (T *)a->dx + plane * height * columns;
+        for (size_t row = 0; 2 * row < height; row++, dx += 2 * columns) {
+            for (size_t t = 0; 2 * t < columns; t += W) {
+                V g = row < rows && t < n ? load_up_to(dy + row * n + t, n - t) : v_zero(), won = v_zero();
+                size_t left = columns - 2 * t;
+                if (sums) g = v_div(g, divisor);
+                else if (row < rows) won = v_load_bytes(winners + row * n + t);
+                for (size_t k = 0; k < 2 && 2 * row + k < height; k++) {
+                    V even = sums ? g : v_select(v_eq(won, v_set((T)(2 * k))), g, v_zero());
+                    V odd = sums ? g : v_select(v_eq(won, v_set((T)(2 * k + 1))), g, v_zero());
+                    store_up_to(dx + k * columns + 2 * t, v_zip_low(even, odd), left);
+                    if (left > W) store_up_to(dx + k * columns + 2 * t + W, v_zip_high(even, odd), left - W);
+                }
+            }
+        }
+        if ((work += height * columns) > POOL_POLL) {
+            if (fnn_interrupted()) return;
+            work = 0;
+        }
+    }
+}
+
+FNN_INLINE int is_halved(const fnn_pool_backward_args *a)
+{
+    int halved = a->x_shape[0] == 1;
+    for (int i = 1; i < 3; i++) halved &= a->kernel[i] == 2 && a->stride[i] == 2 && a->padding[i] == 0 && 2 * a->y_shape[i] <= a->x_shape[i];
+    return halved && a->kernel[0] == 1;
+}
+
 #define GATHER(sums)                                                                                                          \
     do {                                                                                                                      \
         size_t stride = a->stride[2], kernel = a->kernel[2], padding = a->padding[2];                                         \
-        if (stride == 2 && kernel == 2 && padding == 0) gather_rows(a, part, parts, 2, 2, 0, sums);                           \
+        if (is_halved(a)) double_rows(a, part, parts, sums);                                                                  \
         else if (stride == 2 && kernel == 3 && padding == 1) gather_rows(a, part, parts, 2, 3, 1, sums);                      \
         else if (stride == 2) gather_rows(a, part, parts, 2, kernel, padding, sums);                                          \
         else gather_rows(a, part, parts, 1, kernel, padding, sums);                                                           \
@@ -104,17 +142,19 @@ static void scatter_winners(const fnn_pool_backward_args *a, size_t part, size_t
 {
     const Axis s[3] = POOL_AXES(a);
     size_t plane, end, work = 0, cells = volume(a->y_shape), elements = volume(a->x_shape), offset[256];
-    for (size_t k = 0; k < 256 && a->winners; k++) { /* of number k from number 0 */
-        size_t row = k / s[2].kernel;
-        offset[k] = ((row / s[1].kernel * s[0].dilation * s[1].size + row % s[1].kernel * s[1].dilation) * s[2].size) + k % s[2].kernel * s[2].dilation;
-    }
+    int apart = !a->adaptive;
+    for (int i = 0; i < 3; i++) apart &= (s[i].kernel - 1) * s[i].dilation < s[i].stride;
+    number_offsets(s, offset);
     fnn_share(a->planes, 1, part, parts, &plane, &end);
-    for (; plane < end; plane++) {
+    for (size_t cleared = plane; plane < end; plane++) {
         const T *dy = (const T *)a->dy + plane * cells;
         const int64_t *flat = a->flat ? (const int64_t *)a->flat + plane * cells : NULL;
         const uint8_t *winners = winners_of(a->winners, plane, cells);
         T *dx = (T *)a->dx + plane * elements;
-        for (size_t i = 0; i < elements; i += W) store_up_to(dx + i, v_zero(), elements - i);
+        if (plane == cleared) { /* some planes at once, where they are small */
+            cleared = end - plane < 1 + 4096 / (elements + 1) ? end : plane + 1 + 4096 / (elements + 1);
+            memset(dx, 0, (cleared - plane) * elements * sizeof(T));
+        }
         for (size_t o = 0; o < cells && flat; o++)
             if ((size_t)flat[o] < elements) dx[flat[o]] += dy[o];
         for (size_t o = 0, i = 0; o < cells && !flat; i++)
@@ -122,7 +162,7 @@ static void scatter_winners(const fnn_pool_backward_args *a, size_t part, size_t
                 size_t at = ((i * s[0].stride - s[0].padding) * s[1].size + j * s[1].stride - s[1].padding) * s[2].size - s[2].padding;
                 for (size_t last = o + s[2].cells; o < last; o++, at += s[2].stride) {
                     size_t place = at + offset[winners[o]];
-                    if (winners[o] != NO_WINNER && place < elements) dx[place] += dy[o];
+                    if (winners[o] != NO_WINNER && place < elements) dx[place] = (apart ? 0 : dx[place]) + dy[o];
                 }
             }
         if ((work += cells + elements) > POOL_POLL) {
@@ -164,7 +204,7 @@ static void scatter_windows(const fnn_pool_backward_args *a, size_t part, size_t
     for (; plane < end; plane++) {
         const T *dy = (const T *)a->dy + plane * cells;
         T *dx = (T *)a->dx + plane * elements;
-        for (size_t i = 0; i < elements; i += W) store_up_to(dx + i, v_zero(), elements - i);
+        memset(dx, 0, elements * sizeof(T));
         for (size_t od = 0; od < s[0].cells; od++)
             for (size_t oh = 0; oh < s[1].cells; oh++)
                 for (size_t ow = 0; ow < s[2].cells; ow++) {

@@ -44,6 +44,16 @@ FNN_INLINE Span span_of(const Axis *s, size_t o)
     return w;
 }
 
+/* How far the elements of a window are from number 0, in x's plane. */
+FNN_INLINE void number_offsets(const Axis *s, size_t offset[256])
+{
+    for (size_t k = 0; k < 256; k++) {
+        size_t row = k / s[2].kernel;
+        size_t i = row / s[1].kernel * s[0].dilation, j = row % s[1].kernel * s[1].dilation;
+        offset[k] = (i * s[1].size + j) * s[2].size + k % s[2].kernel * s[2].dilation;
+    }
+}
+
 /* The windows [first, end) of an axis that are whole within x. */
 FNN_INLINE void whole_windows(const Axis *s, size_t *first, size_t *end)
 {
