@@ -19,6 +19,7 @@ from fastnn.training.architecture import build
 from fastnn.training.files import read_file
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+with_vectors = pytest.mark.skipif(fastnn.instruction_set() == "scalar", reason="takes too long without vectors")
 MNIST = os.environ.get("FASTNN_MNIST_DIR")
 
 
@@ -100,6 +101,7 @@ def train_small(model, *arguments):
     return main(["train", "--model", model, "--epochs", "1", "--batch-size", "128", "--threads", "1", "--output", f"{model}.safetensors", *arguments])
 
 
+@with_vectors
 @pytest.mark.parametrize("model", IMAGE_MODELS)
 def test_train_saves_every_model_so_that_predict_can_use_it(model, capfd):
     assert train_small(model, "--json") == 0
@@ -112,6 +114,7 @@ def test_train_saves_every_model_so_that_predict_can_use_it(model, capfd):
     assert len(lines) == 366 and lines[-1] == f"{100 * result['test_accuracy']:.2f} % of 364 are right"
 
 
+@with_vectors
 def test_train_with_augmentation_is_reproducible(capfd):
     files = []
     for name in ("a", "b"):
@@ -135,6 +138,7 @@ def small_cifar10(folder, rows=40):
         (folder / name).write_bytes(np.column_stack([labels, pixels]).astype(np.uint8).tobytes())
 
 
+@with_vectors
 def test_train_and_predict_know_cifar10(tmp_path, capfd):
     small_cifar10(tmp_path / "data")
     assert main(["train", "--data", "cifar10", "--data-dir", "data", "--epochs", "30", "--hidden", "32", "--json"]) == 0
@@ -159,6 +163,7 @@ def test_train_knows_fashion_mnist(tmp_path, capfd):
     assert capfd.readouterr().out.splitlines()[-1].endswith("% of 50 are right")
 
 
+@with_vectors
 @pytest.mark.parametrize("model", ["mlp", "small_cnn"])
 def test_train_and_predict_draw_their_pictures(model, capfd):
     pytest.importorskip("matplotlib")
@@ -182,7 +187,7 @@ def test_pictures_without_matplotlib_are_refused_before_training(option, monkeyp
     assert out == "" and 'pip install "fastnn[plot]"' in err and err.count("\n") == 1
 
 
-@pytest.mark.skipif(fastnn.instruction_set() == "scalar", reason="takes too long without vectors")
+@with_vectors
 @pytest.mark.skipif(not MNIST, reason="FASTNN_MNIST_DIR is not set")
 def test_lenet5_reaches_99_percent_on_mnist(capfd):
     assert main(["train", "--data", "mnist", "--data-dir", MNIST, "--model", "lenet5", "--json"]) == 0
@@ -190,7 +195,7 @@ def test_lenet5_reaches_99_percent_on_mnist(capfd):
     assert result["epochs"] <= 20 and result["test_accuracy"] >= 0.99
 
 
-@pytest.mark.skipif(fastnn.instruction_set() == "scalar", reason="takes too long without vectors")
+@with_vectors
 @pytest.mark.skipif(not MNIST, reason="FASTNN_MNIST_DIR is not set")
 def test_train_reaches_97_and_a_half_percent_on_mnist(capfd):
     assert main(["train", "--data", "mnist", "--data-dir", MNIST, "--json"]) == 0

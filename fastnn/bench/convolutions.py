@@ -72,7 +72,7 @@ def prepare(s: Shape, way: str, wanted: tuple[str, ...]) -> Work:
     options = s[5:]
     y = kernels.conv(x, w, None, *options)
     dy = random_array(*y.shape, seed=2)
-    backward = {"input_gradient": way == "input gradient", "weight_gradient": way == "weight gradient", "bias_gradient": False}
+    backward: dict[str, Any] = {"input_gradient": way == "input gradient", "weight_gradient": way == "weight gradient", "bias_gradient": False}
     forward = way == "forward"
     ours: Call = partial(kernels.conv, x, w, None, *options) if forward else partial(kernels.conv_backward, dy, x, w, *options, **backward)
     theirs: Call = partial(reference.conv, x, w, None, *options) if forward else partial(reference.conv_backward, dy, x, w, *options)

@@ -71,7 +71,8 @@ class Onnxruntime:
         constants: list[Any] = []
         last = "x"
         for i, layer in enumerate(leaves(model)):
-            kind, inputs, options = type(layer).__name__, [last], {}
+            kind, inputs = type(layer).__name__, [last]
+            options: dict[str, Any] = {}
             state = layer.state_dict()
             names = [n for n in ("weight", "bias", "running_mean", "running_var") if n in state]
             constants += [numpy_helper.from_array(np.ascontiguousarray(state[n]), f"{n}{i}") for n in names]
@@ -110,7 +111,8 @@ class Numpy:
     def forward(self, x: Array, training: bool = False) -> tuple[Array, list[Any]]:
         kept: list[Any] = []
         for layer, s in zip(self.layers, self.state):
-            kind, saved = type(layer).__name__, x
+            kind = type(layer).__name__
+            saved: Any = x
             if kind == "Conv2d":
                 x = reference.conv(x, s["weight"], s.get("bias"), layer.stride, layer.padding)
             elif kind == "BatchNorm2d":
@@ -135,16 +137,18 @@ class Numpy:
         total = exponentials.sum(axis=1, keepdims=True)
         rows = np.arange(len(y))
         loss = np.mean(np.log(total[:, 0]) - shifted[rows, y])
-        d = exponentials / total
+        d: Any = exponentials / total
         d[rows, y] -= 1
         d /= len(y)
         gradients: list[Any] = []
         for layer, s, saved in zip(reversed(self.layers), reversed(self.state), reversed(kept)):
-            kind, parameters = type(layer).__name__, ()
+            kind = type(layer).__name__
+            parameters: Any = ()
             if kind == "Conv2d":
                 d, *parameters = reference.conv_backward(d, saved, s["weight"], layer.stride, layer.padding)
             elif kind == "BatchNorm2d":
-                d, *parameters = reference.batch_norm_backward(d, *saved, s["weight"], True)
+                x, mean, rstd = saved
+                d, *parameters = reference.batch_norm_backward(d, x, mean, rstd, s["weight"], True)
             elif kind == "ReLU":
                 d = d * (saved > 0)
             elif kind == "MaxPool2d":

@@ -24,6 +24,7 @@ class _Filters(Module):
     weight = ParameterField()
     bias = ParameterField()
     axes: int
+    padding: Any
     transposed = False
 
     def _build(
@@ -157,7 +158,7 @@ class _ConvTranspose(_Filters):
             return self.output_padding
         wanted = per_axis(output_size, "output_size", self.axes, minimum=0)
         geometry = zip(np.shape(x)[-self.axes :], self.kernel_size, self.stride, self.padding, self.dilation, strict=True)
-        least = tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 for n, k, s, p, d in geometry)  # type: ignore[operator]
+        least = tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 for n, k, s, p, d in geometry)
         if any(not low <= size < low + step for low, size, step in zip(least, wanted, self.stride, strict=True)):
             most = tuple(low + step - 1 for low, step in zip(least, self.stride, strict=True))
             raise ValueError(f"output_size must be from {least} to {most} for x of shape {np.shape(x)}, got {output_size}")

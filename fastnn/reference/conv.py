@@ -80,8 +80,8 @@ def conv_backward(
     padded = np.zeros((*x.shape[:2], *(m + a + b for m, (a, b) in zip(x.shape[2:], around, strict=True))), x.dtype)
     for i, (_, where) in enumerate(tap_slices(size, taps, s, d)):
         padded[(..., *where)] += dpatches[:, :, i]
-    dx = padded[(..., *(slice(a, a + m) for m, (a, _) in zip(x.shape[2:], around, strict=True)))]
-    return dx, dweight, dy.sum(axis=(0, *range(2, dy.ndim)))
+    inside: tuple[Any, ...] = tuple(slice(a, a + m) for m, (a, _) in zip(x.shape[2:], around, strict=True))
+    return padded[(..., *inside)], dweight, dy.sum(axis=(0, *range(2, dy.ndim)))
 
 
 def conv_transpose(
