@@ -172,11 +172,29 @@ static void scatter_winners(const fnn_pool_backward_args *a, size_t part, size_t
     }
 }
 
+/* The same where a plane has one window. */
+static void scatter_planes(const fnn_pool_backward_args *a, size_t part, size_t parts)
+{
+    const Axis s[3] = POOL_AXES(a);
+    size_t plane, end, n = volume(a->x_shape), before = (s[0].padding * s[1].size + s[1].padding) * s[2].size + s[2].padding, offset[256];
+    number_offsets(s, offset);
+    fnn_share(a->planes, 16, part, parts, &plane, &end);
+    for (; plane < end; plane++) {
+        T *dx = (T *)a->dx + plane * n, g = ((const T *)a->dy)[plane];
+        uint8_t k = a->flat ? 0 : *winners_of(a->winners, plane, 1);
+        size_t place = a->flat ? (size_t)((const int64_t *)a->flat)[plane] : offset[k] - before;
+        for (size_t i = 0; i < n; i += W) store_up_to(dx + i, v_zero(), n - i);
+        if (k != NO_WINNER && place < n) dx[place] = g + 0; /* -0 becomes 0, as in a sum */
+        if (n > POOL_POLL && fnn_interrupted()) return;
+    }
+}
+
 KERNEL(max_pool_backward, pool_backward)
 {
     int dilated = 0;
     for (int i = 0; i < 3; i++) dilated |= a->dilation[i] != 1 && a->kernel[i] != 1;
-    if (a->flat || dilated || a->stride[2] > 2) scatter_winners(a, part, parts);
+    if (volume(a->y_shape) == 1) scatter_planes(a, part, parts);
+    else if (a->flat || dilated || a->stride[2] > 2) scatter_winners(a, part, parts);
     else GATHER(0);
 }
 
