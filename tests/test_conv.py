@@ -30,6 +30,10 @@ SHAPES = (
     (2, 4, 4, (20, 20), (3, 3), 1, 4, 4, 1),
     (2, 4, 6, (5, 6, 7), (3, 2, 3), (1, 2, 1), 1, 1, 2),
     (1, 2, 3, (6, 6, 6), (3, 3, 3), 2, 1, 2, 1),
+    (3, 26, 52, (6, 7), (3, 3), 1, 1, 1, 13),
+    (2, 21, 21, (14, 14), (3, 3), 2, 1, 1, 21),
+    (5, 100, 20, (4, 5), (3, 3), 1, 1, 1, 1),
+    (3, 4, 20, (12, 10), (3, 3), 1, 0, 1, 1),
 )
 EMPTY = ((0, 3, 4, (5, 5), (3, 3), 1, 1, 1, 1), (2, 0, 4, (5, 5), (3, 3), 1, 1, 1, 1), (2, 3, 0, (5, 5), (3, 3), 1, 1, 1, 1), (2, 3, 4, (0, 5), (3, 3), 1, 2, 1, 1))
 
@@ -94,7 +98,7 @@ def test_padding_by_name(padding, taps, rng):
     check(kernels.conv_backward(dy, x, w, padding=padding, dilation=2), reference.conv_backward, dy, x, w, options={"padding": padding, "dilation": 2})
 
 
-@pytest.mark.parametrize("shape", [SHAPES[i] for i in (2, 3, 5, 6, 7, 9, 11, 13, 15, 18, 19)], ids=str)
+@pytest.mark.parametrize("shape", [SHAPES[i] for i in (2, 3, 5, 6, 7, 9, 11, 13, 15, 18, 19, 21, 22, 23, 24)], ids=str)
 def test_is_bitwise_equal_across_instruction_sets_and_threads(shape, dtype, rng):
     x, w, b = operands(shape, dtype, rng)
     options = dict(zip(("stride", "padding", "dilation", "groups"), shape[-4:], strict=True))

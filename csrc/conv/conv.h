@@ -5,8 +5,9 @@
  *
  * Every element is one chain of fused multiply-adds over k in ascending order from 0, then the bias, then the activation: gemm/gemm.h's chain.
  * Vectors run over positions. Loops (geometry.h has the terms):
- *   groups, parts of the rows, blocks of positions           a share has a range of these
+ *   bunches of groups, parts of the rows, blocks             a share has a range of these
  *     chunks of channels                                     fill the buffer with the block's input; it stays in L2
+ *      groups of the bunch                                   several only where a group's input is small
  *       a few vectors of positions                           their patches stay in L1
  *         tiles of rows                                      tile.h
  *     activation of the finished rows
@@ -23,7 +24,7 @@ typedef struct conv_work {
     const tile_real *patches, *weight, *bias;   /* weight, bias: the group's; bias NULL before the last chunk */
     const ptrdiff_t *offsets;
     tile_real *y, *panels;                      /* y: of the first image, the group's first row */
-    const conv_span *span;
+    const conv_span *span, *place;              /* positions that are neighbours in the patches, or at least in y */
     size_t spans, cols, first, end, k, k_before, k_all;     /* k of this chunk, of the chunks before, of all */
     ptrdiff_t y_row;
     int straight, buffered;                     /* the positions are neighbours in y; the patches are in the buffer, not in x */
@@ -57,6 +58,19 @@ FNN_GEMM_INLINE void conv_move(tile_real *y, size_t y_step, const tile_real *x, 
         for (; i < n; ++i)
             y[i * y_step] = x[i * x_step];
     }
+}
+
+/* A position of a block: which span it is in, and how many of that span are before it. */
+typedef struct conv_at {
+    size_t span, skip;
+} conv_at;
+
+/* n positions on. */
+FNN_GEMM_INLINE conv_at conv_advance(conv_at at, const conv_span *span, size_t n)
+{
+    for (at.skip += n; at.skip >= span[at.span].n; ++at.span)
+        at.skip -= span[at.span].n;
+    return at;
 }
 
 /* A row of `cols` positions to y, or from y, where they are `step` apart; the first `skip` of the first span are not among them. */
@@ -120,14 +134,16 @@ static void conv_over_panels(const conv_work *w)
     const gemm_cut tiles = gemm_cut_evenly(w->a->rows, TILE_ROWS);
     const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(w->cols, TILE_LANES), tile_vecs(tiles.low + (tiles.high > 0)));
     const size_t step = w->a->y_step[2];
-    size_t span[FNN_CONV_COLUMNS], skip[FNN_CONV_COLUMNS];      /* where each panel begins */
-    for (size_t q = 0, j = 0, cols, i = 0, before = 0; q < panels.parts; ++q, j += cols) {
+    conv_at at = {0, 0}, to = {0, 0}, place[FNN_CONV_COLUMNS];  /* where each panel begins */
+    for (size_t q = 0, j = 0, cols; q < panels.parts; ++q, j += cols) {
         const size_t width = (panels.low + (q < panels.high)) * TILE_LANES;
         cols = w->cols - j < width ? w->cols - j : width;
-        for (; before + w->span[i].n <= j; ++i)
-            before += w->span[i].n;
-        span[q] = i, skip[q] = j - before;
-        conv_pack(w->panels + j * w->k, width, w->patches, w->offsets, w->k, w->span + i, skip[q], cols, w->buffered);
+        place[q] = to;
+        conv_pack(w->panels + j * w->k, width, w->patches, w->offsets, w->k, w->span + at.span, at.skip, cols, w->buffered);
+        if (j + cols < w->cols) {
+            at = conv_advance(at, w->span, cols);
+            to = conv_advance(to, w->place, cols);
+        }
     }
     tile_real buffer[TILE_SUMS * TILE_LANES];
     tile_args t = {0};
@@ -148,11 +164,11 @@ static void conv_over_panels(const conv_work *w)
             t.next = w->straight ? (ptrdiff_t)cols : 0;
             if (!w->straight && w->k_before)
                 for (size_t i = 0; i < r.rows; ++i)
-                    conv_gather(buffer + i * width, y + (ptrdiff_t)i * w->y_row, w->span + span[q], skip[q], cols, step);
+                    conv_gather(buffer + i * width, y + (ptrdiff_t)i * w->y_row, w->place + place[q].span, place[q].skip, cols, step);
             tile_kernels[TILE_MASKED_INDEX(t.last)][1][r.rows][vecs](&t);
             if (!w->straight)
                 for (size_t i = 0; i < r.rows; ++i)
-                    conv_scatter(y + (ptrdiff_t)i * w->y_row, buffer + i * width, w->span + span[q], skip[q], cols, step);
+                    conv_scatter(y + (ptrdiff_t)i * w->y_row, buffer + i * width, w->place + place[q].span, place[q].skip, cols, step);
         }
     }
 }
@@ -176,7 +192,7 @@ KERNEL(conv_forward, conv)
     const size_t taps = fnn_conv_taps(s.taps), in_channel = s.x_size[0] * s.x_size[1] * s.x_size[2], y_plane = a->y_size[0] * a->y_size[1] * a->y_size[2];
     const int dense = a->y_step[0] == 1 && a->y_step[1] == 1 && a->y_step[2] == 1;
     tile_real *scratch = (tile_real *)a->scratch + part * (plan.offsets + plan.buffer + plan.panels);
-    conv_span span[FNN_CONV_COLUMNS];
+    conv_span span[FNN_CONV_COLUMNS], place[FNN_CONV_COLUMNS];
     conv_work w = {0};
     w.a = a;
     w.offsets = (ptrdiff_t *)scratch;
@@ -184,14 +200,16 @@ KERNEL(conv_forward, conv)
     w.k_all = s.channels * taps;
     w.y_row = (ptrdiff_t)y_plane;
     w.span = span;
+    w.place = dense ? place : span;
     w.buffered = !plan.view.in_place;
     conv_offsets((ptrdiff_t *)scratch, &s, &plan.view, plan.chunk);
 
     size_t unit, last;
     const gemm_cut tiles = gemm_cut_evenly(s.rows, TILE_ROWS);
-    fnn_share(s.groups * plan.row_parts * plan.blocks.total, 1, part, parts, &unit, &last);
+    fnn_share(plan.bunches * plan.row_parts * plan.blocks.total, 1, part, parts, &unit, &last);
     for (; unit < last; ++unit) {
-        const size_t block = unit % plan.blocks.total, row_part = unit / plan.blocks.total % plan.row_parts, group = unit / plan.blocks.total / plan.row_parts;
+        const size_t block = unit % plan.blocks.total, row_part = unit / plan.blocks.total % plan.row_parts;
+        const size_t group = unit / plan.blocks.total / plan.row_parts * plan.bunch, groups = s.groups - group < plan.bunch ? s.groups - group : plan.bunch;
         size_t start[4], extent[4];
         if (fnn_interrupted())
             return;
@@ -201,9 +219,8 @@ KERNEL(conv_forward, conv)
                              s.groups * s.rows * y_plane);
         w.cols = extent[0] * extent[1] * extent[2] * extent[3];
         w.straight = dense && extent[0] == 1;
-        w.y = (tile_real *)a->y + group * s.rows * y_plane;
-        w.weight = (const tile_real *)a->weight + group * s.rows * w.k_all;
-
+        for (size_t n = 0; dense && n < extent[0]; ++n)
+            place[n] = (conv_span){0, span->to + (ptrdiff_t)(n * s.groups * s.rows * y_plane), w.cols / extent[0]};
         const tile_real *x = (const tile_real *)a->x + group * s.channels * in_channel;
         for (size_t c = 0; c == 0 || c < s.channels; c += plan.chunk) {
             const size_t channels = s.channels - c < plan.chunk ? s.channels - c : plan.chunk;
@@ -211,21 +228,41 @@ KERNEL(conv_forward, conv)
             if (plan.view.in_place)
                 w.patches = x + c * in_channel + fnn_conv_start(&s, &plan.view, start);
             else
-                conv_fill(scratch + plan.offsets, x, &s, &plan.view, start, extent, c, channels);
+                conv_fill(scratch + plan.offsets, x, &s, &plan.view, start, extent, c, groups * channels);
             w.k = channels * taps, w.k_before = c * taps;
-            w.bias = a->bias && c + channels == s.channels ? (const tile_real *)a->bias + group * s.rows : NULL;
-            if (plan.packed)
-                conv_over_panels(&w);
-            else
-                conv_over_patches(&w);
+            for (size_t g = group; g < group + groups; ++g, w.patches += plan.view.channel * (ptrdiff_t)channels) {
+                w.y = (tile_real *)a->y + g * s.rows * y_plane;
+                w.weight = (const tile_real *)a->weight + g * s.rows * w.k_all;
+                w.bias = a->bias && c + channels == s.channels ? (const tile_real *)a->bias + g * s.rows : NULL;
+                if (plan.packed)
+                    conv_over_panels(&w);
+                else
+                    conv_over_patches(&w);
+            }
             if (channels == 0)
                 break;
         }
         if (a->activation) { /* dense: the caller sees to it */
             const size_t begin = w.first * tiles.low + (w.first < tiles.high ? w.first : tiles.high), end = w.end * tiles.low + (w.end < tiles.high ? w.end : tiles.high);
-            conv_activate(&w, begin, end, extent[0], s.groups * s.rows * y_plane, w.cols / extent[0]);
+            for (size_t g = group; g < group + groups; ++g) {
+                w.y = (tile_real *)a->y + g * s.rows * y_plane;
+                conv_activate(&w, begin, end, extent[0], s.groups * s.rows * y_plane, w.cols / extent[0]);
+            }
         }
     }
+}
+
+/* Weights [row][k] in any order in memory to k x rows; `rows` is best constant. */
+FNN_GEMM_INLINE void conv_pack_turned(tile_real *to, const tile_real *from, const fnn_conv_pack_weight_args *a, const size_t rows)
+{
+    for (size_t c = 0; c < a->channels; ++c)
+        for (size_t i = 0; i < a->taps[0]; ++i)
+            for (size_t j = 0; j < a->taps[1]; ++j)
+                for (size_t l = 0; l < a->taps[2]; ++l, to += rows) {
+                    const tile_real *w = from + (ptrdiff_t)c * a->w_channel + (ptrdiff_t)i * a->w_tap[0] + (ptrdiff_t)j * a->w_tap[1] + (ptrdiff_t)l * a->w_tap[2];
+                    TILE_UNROLL for (size_t r = 0; r < rows; ++r)
+                        to[r] = w[(ptrdiff_t)r * a->w_row];
+                }
 }
 
 /* packed: for each group and each tile of its rows, k x rows: the order in which the tiles read weights. */
@@ -251,13 +288,11 @@ KERNEL(conv_pack_weight, conv_pack_weight)
                     to[p * rows + r] = from[(ptrdiff_t)r * a->w_row + (ptrdiff_t)p];
             continue;
         }
-        for (size_t c = 0; c < a->channels; ++c)
-            for (size_t i = 0; i < a->taps[0]; ++i)
-                for (size_t j = 0; j < a->taps[1]; ++j)
-                    for (size_t l = 0; l < a->taps[2]; ++l) {
-                        const tile_real *w = from + (ptrdiff_t)c * a->w_channel + (ptrdiff_t)i * a->w_tap[0] + (ptrdiff_t)j * a->w_tap[1] + (ptrdiff_t)l * a->w_tap[2];
-                        for (size_t r = 0; r < rows; ++r)
-                            *to++ = w[(ptrdiff_t)r * a->w_row];
-                    }
+        if (rows == TILE_ROWS)
+            conv_pack_turned(to, from, a, TILE_ROWS);
+        else if (rows == TILE_ROWS - 1)
+            conv_pack_turned(to, from, a, TILE_ROWS - 1);
+        else
+            conv_pack_turned(to, from, a, rows);
     }
 }

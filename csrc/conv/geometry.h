@@ -133,11 +133,21 @@ static inline size_t fnn_conv_buffer(const fnn_conv_view *v, const fnn_conv_bloc
     return v->in_place ? 0 : fnn_conv_round(b->extent[0] * channels * v->planes * v->rows * v->slots * v->width + 64);
 }
 
+/* How many groups to take at a time, so that they share what a block costs once: as many as keep the buffer in L1 and leave all shares work.
+ * view: of one group; units: blocks of a group. */
+static inline size_t fnn_conv_bunch(const fnn_conv_shape *s, const fnn_conv_view *v, const fnn_conv_blocks *b, size_t size, size_t units, size_t parts)
+{
+    const size_t bytes = size * b->extent[0] * (size_t)v->image, fits = bytes ? 20000 / bytes : 0, enough = s->groups * units / (4 * parts);
+    const size_t bunch = fits < enough ? fits : enough;
+    return v->in_place || bunch <= 1 ? 1 : fnn_conv_even(s->groups, bunch);
+}
+
 /* How a product over patches goes. */
 typedef struct fnn_conv_plan {
     fnn_conv_blocks blocks;
     fnn_conv_view view;
     size_t chunk, chunks;       /* channels at a time */
+    size_t bunch, bunches;      /* groups at a time */
     size_t row_parts;           /* pieces that the rows are cut into, where there are fewer blocks than shares */
     int packed;                 /* the patches of a block are packed into the panels of a product */
     size_t offsets, buffer, panels;     /* scratch per share, in elements: of k's offsets, for the input, for the panels */
@@ -154,9 +164,10 @@ static inline fnn_conv_plan fnn_conv_make_plan(const fnn_conv_shape *s, size_t l
     const double work = 0.5 * (double)s->rows;
     const int inside = fnn_conv_inside(s) && s->step[2] == 1, far = inside && taps == 1 && s->rows >= 4 * tile_rows;
     p.packed = lanes > 1 && (far || work / use > work + 2 + 2 * (double)lanes / (double)width);
-    p.chunk = fnn_conv_even(s->channels, taps < 320 ? 320 / (taps ? taps : 1) : 1);
+    const size_t most = p.packed ? 640 : 320;     /* k */
+    p.chunk = fnn_conv_even(s->channels, taps < most ? most / (taps ? taps : 1) : 1);
     p.chunks = p.chunk ? fnn_conv_ceil(s->channels, p.chunk) : 1;
-    const size_t k = p.chunk * taps, fits = 400000 / (size * (k ? k : 1));
+    const size_t k = p.chunk * taps, fits = 600000 / (size * (k ? k : 1));
     size_t limit = !p.packed || fits > FNN_CONV_COLUMNS ? FNN_CONV_COLUMNS : fits < 4 * lanes ? 4 * lanes : fits;
     if (limit > FNN_CONV_COLUMNS)
         limit = FNN_CONV_COLUMNS;
@@ -168,8 +179,11 @@ static inline fnn_conv_plan fnn_conv_make_plan(const fnn_conv_shape *s, size_t l
     if (p.row_parts > tiles)
         p.row_parts = tiles ? tiles : 1;
     p.view = fnn_conv_make_view(s, &p.blocks, p.chunk, inside && (p.packed || width % lanes == 0));
+    p.bunch = p.packed || p.chunks > 1 ? 1 : fnn_conv_bunch(s, &p.view, &p.blocks, size, p.blocks.total, parts);
+    p.bunches = fnn_conv_ceil(s->groups, p.bunch);
+    p.view = fnn_conv_make_view(s, &p.blocks, p.bunch * p.chunk, p.view.in_place);
     p.offsets = fnn_conv_round(k * sizeof(ptrdiff_t) / size + 1);
-    p.buffer = fnn_conv_buffer(&p.view, &p.blocks, p.chunk);
+    p.buffer = fnn_conv_buffer(&p.view, &p.blocks, p.bunch * p.chunk);
     p.panels = p.packed ? fnn_conv_round(k * fnn_conv_ceil(p.blocks.cols, lanes) * lanes + 64) : 0;
     return p;
 }
@@ -179,6 +193,7 @@ typedef struct fnn_conv_weight_plan {
     fnn_conv_blocks blocks;
     fnn_conv_view view;
     size_t rows, row_parts, columns, column_parts, channels;    /* of dw at a time; channels that so many columns can touch */
+    size_t bunch, bunches;                                      /* groups at a time */
     int dots;                                                   /* few rows: weight_dots.h */
     size_t offsets, buffer, sums, panels, size;                 /* scratch per share, in elements */
 } fnn_conv_weight_plan;
@@ -202,9 +217,12 @@ static inline fnn_conv_weight_plan fnn_conv_make_weight_plan(const fnn_conv_shap
     p.channels = taps ? fnn_conv_ceil(p.columns + taps - 1, taps) : 0;
     p.channels = p.channels < s->channels ? p.channels : s->channels;
     p.view = fnn_conv_make_view(s, &p.blocks, p.channels, !p.dots && fnn_conv_inside(s) && s->step[2] == 1);
+    p.bunch = p.dots && p.column_parts == 1 ? fnn_conv_bunch(s, &p.view, &p.blocks, size, 1, parts) : 1;
+    p.bunches = fnn_conv_ceil(s->groups, p.bunch);
+    p.view = fnn_conv_make_view(s, &p.blocks, p.bunch * p.channels, p.view.in_place);
     p.offsets = fnn_conv_round((p.columns + 2 * taps) * sizeof(ptrdiff_t) / size + 1);
-    p.buffer = fnn_conv_buffer(&p.view, &p.blocks, p.channels);
-    p.sums = fnn_conv_round(p.columns * (p.dots ? p.rows * line : fnn_conv_ceil(p.rows, lanes) * lanes));
+    p.buffer = fnn_conv_buffer(&p.view, &p.blocks, p.bunch * p.channels);
+    p.sums = fnn_conv_round(p.bunch * p.columns * (p.dots ? p.rows * line : fnn_conv_ceil(p.rows, lanes) * lanes));
     p.panels = p.dots ? 0 : fnn_conv_round(fnn_conv_ceil(p.rows, lanes) * lanes * p.blocks.cols + 64);
     p.size = p.offsets + p.buffer + p.sums + p.panels;
     return p;

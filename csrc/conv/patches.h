@@ -56,25 +56,30 @@ FNN_GEMM_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, si
     }
 }
 
-/* n zeros; `over`: it may write up to a vector too far. */
-FNN_GEMM_INLINE void conv_zeros(tile_real *y, size_t n, int over)
+/* `width` elements: `begin` zeros, n of x and zeros again; last: the mask of the last vector of the n. May write up to a vector too far. */
+FNN_GEMM_INLINE void conv_row(tile_real *y, size_t width, size_t begin, const tile_real *x, size_t n, tile_mask last)
 {
-    for (size_t i = 0; i < n; i += over ? TILE_LANES : 1) {
-        if (over)
-            tile_store(y + i, tile_zero());
-        else
-            y[i] = 0;
+    for (size_t i = 0; i < begin; i += TILE_LANES)
+        tile_store(y + i, tile_zero());
+    size_t i = 0;
+    for (; i + TILE_LANES <= n; i += TILE_LANES)
+        tile_store(y + begin + i, tile_load(x + i));
+    if (i < n) {
+        tile_store(y + begin + i, tile_load_mask(x + i, last));
+        i += TILE_LANES;
     }
+    for (i += begin; i < width; i += TILE_LANES)
+        tile_store(y + i, tile_zero());
 }
 
 /* Fill the buffer with what a block reads of channels [first, first + channels) of x, which points to the first image's first channel
- * of the group. */
+ * of the group. Rows are written from low to high addresses. */
 static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shape *s, const fnn_conv_view *v, const size_t *start, const size_t *extent,
                       size_t first, size_t channels)
 {
-    const size_t plane_size = s->x_size[1] * s->x_size[2], channel_size = s->x_size[0] * plane_size;
+    const size_t plane_size = s->x_size[1] * s->x_size[2], channel_size = s->x_size[0] * plane_size, width = v->width, step = s->step[2];
+    const ptrdiff_t planes = (ptrdiff_t)s->x_size[0], rows = (ptrdiff_t)s->x_size[1], line = (ptrdiff_t)s->x_size[2];
     const ptrdiff_t plane0 = (ptrdiff_t)(start[1] * s->step[0]) + s->origin[0], row0 = (ptrdiff_t)(start[2] * s->step[1]) + s->origin[1];
-    const int over = v->slots == 1; /* rows follow each other in memory as they are written */
     for (size_t slot = 0; slot < v->slots; ++slot) {
         /* x's coordinate of element i is col0 + i step: within x for i in [begin, end) */
         const ptrdiff_t col0 = (ptrdiff_t)(start[3] * s->step[2]) + s->origin[2] + (v->slots > 1 ? (ptrdiff_t)(slot * s->dilation[2]) : 0);
@@ -83,6 +88,7 @@ static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shap
             end = fnn_conv_ceil((size_t)((ptrdiff_t)s->x_size[2] - col0), s->step[2]);
         end = end < v->width ? end : v->width;
         begin = begin < end ? begin : end;
+        const tile_mask last = tile_mask_of((end - begin + TILE_LANES - 1) % TILE_LANES + 1);
         const tile_real *from = x + col0 + (ptrdiff_t)(begin * s->step[2]);
         for (size_t n = 0; n < extent[0]; ++n)
             for (size_t c = 0; c < channels; ++c) {
@@ -91,21 +97,37 @@ static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shap
                 for (size_t d = 0; d < v->planes; ++d)
                     for (size_t h = 0; h < v->rows; ++h, to += v->row) {
                         const ptrdiff_t plane = plane0 + (ptrdiff_t)(d * v->keep[0]), row = row0 + (ptrdiff_t)(h * v->keep[1]);
-                        if (plane < 0 || plane >= (ptrdiff_t)s->x_size[0] || row < 0 || row >= (ptrdiff_t)s->x_size[1]) {
-                            conv_zeros(to, v->width, over);
+                        const int outside = plane < 0 || plane >= planes || row < 0 || row >= rows;
+                        const tile_real *x_row = channel + (outside ? 0 : plane * (ptrdiff_t)plane_size + row * line);
+                        if (step == 1) {
+                            conv_row(to, width, outside ? 0 : begin, x_row, outside ? 0 : end - begin, last);
                             continue;
                         }
-                        conv_zeros(to, begin, over);
-                        if (begin < end)
-                            conv_copy(to + begin, channel + plane * (ptrdiff_t)plane_size + row * (ptrdiff_t)s->x_size[2], s->step[2], end - begin);
-                        conv_zeros(to + end, v->width - end, over);
+                        if (outside) {
+                            memset(to, 0, width * sizeof *to);
+                            continue;
+                        }
+                        for (size_t i = 0; i < begin; ++i)
+                            to[i] = 0;
+                        conv_copy(to + begin, x_row, step, end - begin);
+                        for (size_t i = end; i < width; ++i)
+                            to[i] = 0;
                     }
             }
     }
 }
 
-/* Row k of the positions in some spans to y + k y_step, for k < rows; up to a vector after each row is overwritten, in ascending order.
- * skip: positions of the first span to leave out; n: positions to take. `over`: a vector may be read beyond a span's end. */
+/* Pieces from[i] + offsets[k] to y + k y_step + to[i]. With a constant `piece` each is one load and one store. */
+FNN_GEMM_INLINE void conv_pack_pieces(tile_real *y, size_t y_step, const ptrdiff_t *offsets, size_t rows, const tile_real *const *from, const ptrdiff_t *to, size_t count,
+                                      const size_t piece)
+{
+    for (size_t k = 0; k < rows; ++k, y += y_step)
+        for (size_t i = 0; i < count; ++i)
+            memcpy(y + to[i], from[i] + offsets[k], piece * sizeof *y);
+}
+
+/* Row k of the positions in some spans to y + k y_step, for k < rows; up to 16 elements after each row are overwritten, in ascending order.
+ * skip: positions of the first span to leave out; n: positions to take. `over`: so many may be read beyond a span's end. */
 static void conv_pack(tile_real *y, size_t y_step, const tile_real *x, const ptrdiff_t *offsets, size_t rows, const conv_span *span, size_t skip, size_t n, int over)
 {
     const tile_real *from[FNN_CONV_COLUMNS];
@@ -119,20 +141,19 @@ static void conv_pack(tile_real *y, size_t y_step, const tile_real *x, const ptr
         longest = length[count] > longest ? length[count] : longest;
         shortest = length[count] < shortest ? length[count] : shortest;
     }
-    if (over && longest <= TILE_LANES) {
-        for (size_t k = 0; k < rows; ++k, y += y_step)
-            for (size_t i = 0; i < count; ++i)
-                tile_store(y + to[i], tile_load(from[i] + offsets[k]));
-        return;
-    }
-    if (longest <= TILE_LANES && shortest == longest) {
+    if (over && longest <= 4)
+        conv_pack_pieces(y, y_step, offsets, rows, from, to, count, 4);
+    else if (over && longest <= 8)
+        conv_pack_pieces(y, y_step, offsets, rows, from, to, count, 8);
+    else if (over && longest <= 16)
+        conv_pack_pieces(y, y_step, offsets, rows, from, to, count, 16);
+    else if (n > 0 && longest <= TILE_LANES && shortest == longest) {
         const tile_mask mask = tile_mask_of(longest);
         for (size_t k = 0; k < rows; ++k, y += y_step)
             for (size_t i = 0; i < count; ++i)
                 tile_store(y + to[i], tile_load_mask(from[i] + offsets[k], mask));
-        return;
-    }
-    for (size_t k = 0; k < rows; ++k, y += y_step)
-        for (size_t i = 0; i < count; ++i)
-            conv_copy(y + to[i], from[i] + offsets[k], 1, length[i]);
+    } else
+        for (size_t k = 0; k < rows; ++k, y += y_step)
+            for (size_t i = 0; i < count; ++i)
+                conv_copy(y + to[i], from[i] + offsets[k], 1, length[i]);
 }

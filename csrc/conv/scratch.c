@@ -15,7 +15,7 @@ size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
     const fnn_conv_plan p = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, size, parts);
-    return bytes(&p.view, &p.blocks, p.chunk, p.offsets + p.buffer + p.panels, size);
+    return bytes(&p.view, &p.blocks, p.bunch * p.chunk, p.offsets + p.buffer + p.panels, size);
 }
 
 size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *a, fnn_dtype dtype, size_t parts)
@@ -23,5 +23,5 @@ size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *a, fnn_dtype dtype, s
     const size_t size = dtype == FNN_F32 ? sizeof(float) : sizeof(double);
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_conv_weight_plan p = fnn_conv_make_weight_plan(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes, size, parts);
-    return bytes(&p.view, &p.blocks, p.channels, p.size, size);
+    return bytes(&p.view, &p.blocks, p.bunch * p.channels, p.size, size);
 }

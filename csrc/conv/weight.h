@@ -3,12 +3,12 @@
  * A product whose long sum runs over positions: dw^T[k, o] += patches[k, position] dy^T[position, o], with vectors along o. A block of positions
  * is one chain from 0, blocks are added in ascending order; they are cut by the shape and the dtype alone.
  * Loops (geometry.h has the terms):
- *   groups, up to 128 rows of dy, up to 576 columns k        a share has a range of these
+ *   bunches of groups, up to 128 rows of dy, up to 576 columns k        a share has a range of these
  *     blocks of positions                                    fill the buffer with the block's input; pack dy's transpose; both stay in L2
  *       TILE_ROWS columns k                                  pack their patches, in rows that run on over the block; they stay in L1
  *         panels of rows of dy                               gemm/tile.h; add to the sums
  *   transpose the sums to dw
- * With few rows of dy, weight_dots.h. */
+ * With few rows of dy, weight_dots.h, for several groups at a time where they are small. */
 
 #include "weight_dots.h"
 
@@ -89,9 +89,9 @@ KERNEL(conv_weight_gradient, conv_weight)
     conv_offsets(offsets, &s, &plan.view, plan.channels);
 
     size_t unit, last;
-    fnn_share(s.groups * plan.row_parts * plan.column_parts, 1, part, parts, &unit, &last);
+    fnn_share(plan.bunches * plan.row_parts * plan.column_parts, 1, part, parts, &unit, &last);
     for (; unit < last; ++unit) {
-        const size_t group = unit / plan.column_parts / plan.row_parts;
+        const size_t group = unit / plan.column_parts / plan.row_parts * plan.bunch, groups = s.groups - group < plan.bunch ? s.groups - group : plan.bunch;
         const size_t row = unit / plan.column_parts % plan.row_parts * plan.rows, rows = s.rows - row < plan.rows ? s.rows - row : plan.rows;
         const size_t first = unit % plan.column_parts * plan.columns, columns = k - first < plan.columns ? k - first : plan.columns;
         const size_t c = first / taps, channels = (first + columns - 1) / taps + 1 - c;
@@ -111,20 +111,23 @@ KERNEL(conv_weight_gradient, conv_weight)
             if (plan.view.in_place)
                 patches = x + c * in_channel + fnn_conv_start(&s, &plan.view, start);
             else
-                conv_fill(buffer, x, &s, &plan.view, start, extent, c, channels);
+                conv_fill(buffer, x, &s, &plan.view, start, extent, c, groups * channels);
             if (plan.dots) {
-                const dot_tile_args t = {sums, dy, patches, offsets + (first - c * taps), span, spans, columns, (ptrdiff_t)positions};
-                dot_tiles(t, rows, columns);
+                for (size_t g = 0; g < groups; ++g) {
+                    const dot_tile_args t = {sums + g * rows * columns * DOT_LANES, dy + g * rows * positions, patches + (ptrdiff_t)(g * channels) * plan.view.channel,
+                                             offsets + (first - c * taps), span, spans, columns, (ptrdiff_t)positions};
+                    dot_tiles(t, rows, columns);
+                }
             } else {
                 weight_pack_dy(panels, dy + span->to, rows, positions, image, extent[0], cols / extent[0], cut);
                 weight_product(sums, columns, rows, patches, offsets + (first - c * taps), span, cols, !plan.view.in_place, panels, cut);
             }
         }
-        for (size_t i = 0; plan.dots && i < rows * columns; ++i)
+        for (size_t i = 0; plan.dots && i < groups * rows * columns; ++i)
             sums[i * DOT_LANES] = dot_fold(sums + i * DOT_LANES);
-        if (plan.dots)
-            weight_finish(a, sums, DOT_LANES, columns * DOT_LANES, group, row, rows, first, first + columns);
-        else
+        for (size_t g = 0; plan.dots && g < groups; ++g)
+            weight_finish(a, sums + g * rows * columns * DOT_LANES, DOT_LANES, columns * DOT_LANES, group + g, row, rows, first, first + columns);
+        if (!plan.dots)
             weight_finish(a, sums, vectors * TILE_LANES, 1, group, row, rows, first, first + columns);
     }
 }

@@ -1,12 +1,12 @@
 /* weight_dots.h — the tiles of a weight's gradient with few rows (of dy), where a product's vectors would be mostly idle: vectors run over
  * positions, which are neighbours in both factors. A pair (row, k) is a dot product in DOT_LANES virtual lanes (a cache line), of which
  * position i of a row of positions belongs to lane i mod DOT_LANES. A lane takes blocks, rows and positions in ascending order, from +0;
- * at the end lanes fold in halves. A few rows of dy meet a few k in registers: DOT_ROWS x DOT_COLS pairs. */
+ * at the end lanes fold in halves. A few rows of dy meet a few k in registers: the pairs in DOT_LIST. */
 
 enum { DOT_LANES = 64 / (int)sizeof(tile_real), DOT_VECTORS = DOT_LANES / TILE_LANES };
 
 #if TILE_SUMS >= 27
-enum { DOT_ROWS = 4, DOT_COLS = 6 };
+enum { DOT_ROWS = 6, DOT_COLS = 9 };
 #else
 enum { DOT_ROWS = 3, DOT_COLS = 2 };
 #endif
@@ -77,7 +77,7 @@ TILE_INLINE void dot_tile_run(const dot_tile_args *t, const int rows, const int 
 #define DOT_LIST_LARGE(X)                                                                                                     \
     DOT_LIST_SMALL(X)                                                                                                         \
     X(1, 3) X(1, 4) X(1, 5) X(1, 6) X(2, 3) X(2, 4) X(2, 5) X(2, 6) X(3, 3) X(3, 4) X(3, 5) X(3, 6) X(4, 1) X(4, 2) X(4, 3)    \
-    X(4, 4) X(4, 5) X(4, 6)
+    X(4, 4) X(4, 5) X(4, 6) X(5, 1) X(5, 2) X(5, 3) X(5, 4) X(6, 1) X(6, 2) X(6, 3) X(6, 4) X(1, 7) X(1, 8) X(1, 9)
 #if TILE_SUMS >= 27
 #define DOT_LIST DOT_LIST_LARGE
 #else
@@ -86,13 +86,23 @@ TILE_INLINE void dot_tile_run(const dot_tile_args *t, const int rows, const int 
 DOT_LIST(DOT_DEFINE)
 static const dot_tile_kernel dot_tile_kernels[DOT_ROWS + 1][DOT_COLS + 1] = {DOT_LIST(DOT_ENTRY)};
 
+/* The most columns a tile of `rows` rows may have. */
+static inline size_t dot_cols(size_t rows)
+{
+    size_t cols = DOT_COLS;
+    while (!dot_tile_kernels[rows][cols])
+        --cols;
+    return cols;
+}
+
 /* All pairs of a block; t has what is the same for all and the first row and column. */
 static void dot_tiles(dot_tile_args t, size_t rows, size_t cols)
 {
     const dot_tile_args first = t;
-    const gemm_cut row_cut = gemm_cut_evenly(rows, DOT_ROWS), col_cut = gemm_cut_evenly(cols, DOT_COLS);
+    const gemm_cut row_cut = gemm_cut_evenly(rows, DOT_ROWS);
     for (size_t j = 0, r = 0, m; j < row_cut.parts; ++j, r += m) {
         m = row_cut.low + (j < row_cut.high);
+        const gemm_cut col_cut = gemm_cut_evenly(cols, dot_cols(m));
         t.dy = first.dy + (ptrdiff_t)r * t.dy_row;
         for (size_t i = 0, c = 0, n; i < col_cut.parts; ++i, c += n) {
             n = col_cut.low + (i < col_cut.high);
