@@ -711,14 +711,17 @@ def press():
 threading.Thread(target=press).start()
 try:
     while True:
-        made = 0
+        restoring, step.done = False, 0
         step.many(x, y, batch_size=BATCH, order=order)
-        made = -1
+        restoring = True
         model.load_state_dict(state); model[2].load_extra_state(extra); opt.load_state_dict(adam)
 except KeyboardInterrupt:
     late = time.monotonic() - pressed[0]
     assert late < LIMIT, late
 done = step.done
+if restoring:  # the interrupt has cut this program's own copying short
+    print("whole, it seems")
+    raise SystemExit
 after, after_extra = model.state_dict(), model[2].extra_state()
 model.load_state_dict(state); model[2].load_extra_state(extra); opt.load_state_dict(adam)
 for i in range(done):

@@ -222,6 +222,7 @@ class CapturedStep(Captured):
         may be smaller, or is left out with `drop_last`. outputs: takes the model's outputs for the rows in that order; or None. Ctrl-C ends
         it after a whole step: `done` says how many there were, `losses` has theirs. Raises ValueError for rows that do not exist.
         """
+        self.done = 0
         columns = tuple(map(plain, inputs))
         if len(columns) < 2 or any(column.ndim == 0 for column in columns):
             raise TypeError("many takes arrays of rows: the model's inputs and the target")
