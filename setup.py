@@ -17,7 +17,7 @@ ARM = platform.machine().lower() in ("arm64", "aarch64")
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 COMMON = ["/O2", "/std:c11", "/fp:precise"] if MSVC else ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-g0"]
 ISA_FLAGS = {
-    "scalar": [],
+    "scalar": [] if ARM or MSVC else ["-Os"],  # few processors have no AVX2; the wheel stays small
     "neon": [],
     "avx2": ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"],
     "avx512": ["/arch:AVX512"] if MSVC else ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
@@ -89,7 +89,7 @@ extensions = [
         [str(path)],
         include_dirs=["csrc", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        extra_compile_args=["/O2"] if MSVC else ["-O2", "-fvisibility=hidden", "-g0", "-Wno-unused-function", "-Wno-sign-compare"],
+        extra_compile_args=["/O2"] if MSVC else ["-O2" if path.stem.startswith("_") else "-Os", "-fvisibility=hidden", "-g0", "-Wno-unused-function", "-Wno-sign-compare"],
         extra_link_args=["-Wl,-s", "-pthread"] if sys.platform.startswith("linux") else [],
         depends=["csrc/fnn.h", "csrc/kernels.def"],
     )
