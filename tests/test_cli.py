@@ -1,4 +1,4 @@
-"""The command `fastnn`, and the examples."""
+"""The command `fastnn`, and the examples. Long, because each sub-command is run with each of its options and with what it must refuse."""
 
 import csv
 import gzip

@@ -1,4 +1,7 @@
-"""Pooling: against the NumPy reference in 1, 2 and 3 dimensions, with the same bits everywhere, forward and backward."""
+"""Pooling: against the NumPy reference in 1, 2 and 3 dimensions, with the same bits everywhere, forward and backward.
+
+Long, because five kinds of pooling go through the same checks, and their tables of cases stand beside them.
+"""
 
 import numpy as np
 import pytest

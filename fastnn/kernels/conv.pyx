@@ -3,6 +3,8 @@
 x: (N, C, …) or, without a batch, (C, …); the weight's dimensions say how many axes there are. Both operations are one kernel: what the transposed
 convolution computes is the gradient of a convolution's input, and the other way round. Every element is one chain of fused multiply-adds
 over (channel, tap), so an image's result does not depend on the images beside it.
+
+Longer than others, because both operations and their gradients share the geometry, most of the file, and nothing else needs it.
 """
 from math import gcd
 

@@ -35,13 +35,13 @@ class _Shuffle(Module):
     """What the three share: a forward that `check`s the shape first, and a backward for gradients of the right one."""
 
     def check(self, shape: tuple[int, ...]) -> None:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define check")
 
     def shuffle(self, x: Array) -> Array:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define shuffle")
 
     def unshuffle(self, dy: Array) -> Array:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define unshuffle")
 
     def forward(self, x: Array) -> Array:
         x = np.asarray(x)
