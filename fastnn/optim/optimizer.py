@@ -40,11 +40,11 @@ class Optimizer:
 
     def settings(self, group: Mapping[str, Any]) -> tuple[float, ...]:
         """The kernel's settings for a group's options, in the kernel's order."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define settings")
 
     def used_states(self, group: Mapping[str, Any]) -> tuple[bool, bool, bool]:
         """Which of the kernel's states the options call for."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define used_states")
 
     def initial_state(self, group: Mapping[str, Any]) -> float:
         """What the first state starts from."""
