@@ -36,14 +36,14 @@ typedef struct conv_rows {
 } conv_rows;
 
 /* Tile `s` of the rows, and its weights for this chunk. */
-FNN_GEMM_INLINE conv_rows conv_tile(const conv_work *w, gemm_cut tiles, size_t s)
+FNN_INLINE conv_rows conv_tile(const conv_work *w, gemm_cut tiles, size_t s)
 {
     const size_t rows = tiles.low + (s < tiles.high), row = s * tiles.low + (s < tiles.high ? s : tiles.high);
     return (conv_rows){row, rows, w->weight + row * w->k_all + w->k_before * rows, w->bias ? w->bias + row : NULL};
 }
 
 /* n numbers, from every x_step-th to every y_step-th. */
-FNN_GEMM_INLINE void conv_move(tile_real *y, size_t y_step, const tile_real *x, size_t x_step, size_t n)
+FNN_INLINE void conv_move(tile_real *y, size_t y_step, const tile_real *x, size_t x_step, size_t n)
 {
     size_t i = 0;
     if (x_step == 1 && y_step == 1) {
@@ -66,7 +66,7 @@ typedef struct conv_at {
 } conv_at;
 
 /* n positions on. */
-FNN_GEMM_INLINE conv_at conv_advance(conv_at at, const conv_span *span, size_t n)
+FNN_INLINE conv_at conv_advance(conv_at at, const conv_span *span, size_t n)
 {
     for (at.skip += n; at.skip >= span[at.span].n; ++at.span)
         at.skip -= span[at.span].n;
@@ -253,7 +253,7 @@ KERNEL(conv_forward, conv)
 }
 
 /* Weights [row][k] in any order in memory to k x rows; `rows` is best constant. */
-FNN_GEMM_INLINE void conv_pack_turned(tile_real *to, const tile_real *from, const fnn_conv_pack_weight_args *a, const size_t rows)
+FNN_INLINE void conv_pack_turned(tile_real *to, const tile_real *from, const fnn_conv_pack_weight_args *a, const size_t rows)
 {
     for (size_t c = 0; c < a->channels; ++c)
         for (size_t i = 0; i < a->taps[0]; ++i)

@@ -39,7 +39,7 @@ static void conv_offsets(ptrdiff_t *offsets, const fnn_conv_shape *s, const fnn_
 }
 
 /* n elements, `step` apart; reads nothing else, may write up to a vector too far. */
-FNN_GEMM_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, size_t n)
+FNN_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, size_t n)
 {
     if (step == 1) {
         size_t i = 0;
@@ -57,7 +57,7 @@ FNN_GEMM_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, si
 }
 
 /* `width` elements: `begin` zeros, n of x and zeros again; last: the mask of the last vector of the n. May write up to a vector too far. */
-FNN_GEMM_INLINE void conv_row(tile_real *y, size_t width, size_t begin, const tile_real *x, size_t n, tile_mask last)
+FNN_INLINE void conv_row(tile_real *y, size_t width, size_t begin, const tile_real *x, size_t n, tile_mask last)
 {
     for (size_t i = 0; i < begin; i += TILE_LANES)
         tile_store(y + i, tile_zero());
@@ -118,7 +118,7 @@ static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shap
 }
 
 /* Pieces from[i] + offsets[k] to y + k y_step + to[i]. With a constant `piece` each is one load and one store. */
-FNN_GEMM_INLINE void conv_pack_pieces(tile_real *y, size_t y_step, const ptrdiff_t *offsets, size_t rows, const tile_real *const *from, const ptrdiff_t *to, size_t count,
+FNN_INLINE void conv_pack_pieces(tile_real *y, size_t y_step, const ptrdiff_t *offsets, size_t rows, const tile_real *const *from, const ptrdiff_t *to, size_t count,
                                       const size_t piece)
 {
     for (size_t k = 0; k < rows; ++k, y += y_step)

@@ -16,7 +16,7 @@ typedef struct conv_tile_args {
 
 typedef void (*conv_tile_kernel)(const conv_tile_args *t);
 
-TILE_INLINE void conv_tile_run(const conv_tile_args *t, const int rows, const int vecs)
+FNN_INLINE void conv_tile_run(const conv_tile_args *t, const int rows, const int vecs)
 {
     tile_vec sum[TILE_ROWS][8];
     const tile_real *a = t->a, *b[8];

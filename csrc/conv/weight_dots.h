@@ -23,7 +23,7 @@ typedef struct dot_tile_args {
 typedef void (*dot_tile_kernel)(const dot_tile_args *t);
 
 /* The first n of the positions at vector v of DOT_VECTORS. */
-TILE_INLINE tile_vec dot_load(const tile_real *p, size_t n, int v)
+FNN_INLINE tile_vec dot_load(const tile_real *p, size_t n, int v)
 {
     const size_t before = (size_t)v * TILE_LANES;
     return n >= before + TILE_LANES ? tile_load(p + before) : n > before ? tile_load_mask(p + before, tile_mask_of(n - before)) : tile_zero();
@@ -42,7 +42,7 @@ TILE_INLINE tile_vec dot_load(const tile_real *p, size_t n, int v)
         }                                                                                                                     \
     }
 
-TILE_INLINE void dot_tile_run(const dot_tile_args *t, const int rows, const int cols)
+FNN_INLINE void dot_tile_run(const dot_tile_args *t, const int rows, const int cols)
 {
     tile_vec sum[DOT_ROWS][DOT_COLS][DOT_VECTORS];
     TILE_UNROLL for (int c = 0; c < cols; ++c)

@@ -6,14 +6,7 @@
 #define FNN_GEMM_BLOCKS_H
 
 #include "../fnn.h"
-
-#if defined(__GNUC__)
-#define FNN_GEMM_INLINE static inline __attribute__((always_inline))
-#elif defined(_MSC_VER)
-#define FNN_GEMM_INLINE static __forceinline
-#else
-#define FNN_GEMM_INLINE static inline
-#endif
+#include "../inline.h"
 
 enum { FNN_GEMM_WIDEST = 8 };  /* vectors in the widest tile, one of few rows */
 
@@ -48,13 +41,13 @@ typedef struct fnn_gemm_plan {
     size_t a_size, b_size;                  /* packed elements per share */
 } fnn_gemm_plan;
 
-FNN_GEMM_INLINE size_t fnn_gemm_ceil(size_t n, size_t d)
+FNN_INLINE size_t fnn_gemm_ceil(size_t n, size_t d)
 {
     return n / d + (n % d != 0);
 }
 
 /* The size of blocks that cut n evenly into as few pieces of at most `most` as possible, a multiple of `grain`. */
-FNN_GEMM_INLINE size_t fnn_gemm_even(size_t n, size_t most, size_t grain)
+FNN_INLINE size_t fnn_gemm_even(size_t n, size_t most, size_t grain)
 {
     if (n <= most)
         return n;
@@ -85,7 +78,7 @@ static inline void fnn_gemm_grid(fnn_gemm_plan *p, size_t batch, size_t parts)
 }
 
 /* Cost, in multiply-add vectors, of the tiles for m x n x k, given the strides of the operand read as vectors. */
-FNN_GEMM_INLINE double fnn_gemm_cost(const fnn_gemm_blocks *s, size_t m, size_t n, size_t k, ptrdiff_t b_col, int scatter)
+FNN_INLINE double fnn_gemm_cost(const fnn_gemm_blocks *s, size_t m, size_t n, size_t k, ptrdiff_t b_col, int scatter)
 {
     double cost = (double)m * (double)fnn_gemm_ceil(n, s->lanes) * (double)k;
     if (b_col != 1 && n > 1)
@@ -97,7 +90,7 @@ FNN_GEMM_INLINE double fnn_gemm_cost(const fnn_gemm_blocks *s, size_t m, size_t 
 
 /* m, n, k >= 1 but k may be 0. `size` is that of an element. Inlined, so that the divisions by block sizes become multiplications: the
  * plan is made anew for every product, and small ones last less than 100 ns. */
-FNN_GEMM_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_gemm_blocks *s, size_t size, size_t parts)
+FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_gemm_blocks *s, size_t size, size_t parts)
 {
     fnn_gemm_plan p = {0};
     ptrdiff_t a_row = a->a_row, a_col = a->a_col, b_col = a->b_col;

@@ -9,7 +9,7 @@
 enum { DOTS_ROWS = 4 };
 
 /* t: as for a tile, but element (p, j) of B is b[p + j b_step], element (i, p) of A is a[i a_step + p a_col]. */
-TILE_INLINE void dots_run(const tile_args *t, ptrdiff_t a_col, const int rows)
+FNN_INLINE void dots_run(const tile_args *t, ptrdiff_t a_col, const int rows)
 {
     ptrdiff_t step = t->b_step, step3 = 3 * step, a_step = t->a_step;
     const tile_real *a = t->a;

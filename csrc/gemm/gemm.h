@@ -47,7 +47,7 @@ typedef struct gemm_cut {
 } gemm_cut;
 
 /* Inlined, and with few divisions: this runs for every tile. */
-FNN_GEMM_INLINE gemm_cut gemm_cut_evenly(size_t n, size_t most)
+FNN_INLINE gemm_cut gemm_cut_evenly(size_t n, size_t most)
 {
     if (n <= most)
         return (gemm_cut){1, n, 0};

@@ -6,7 +6,7 @@
 
 /* dst[p dst_step + r] = alpha src[r src_step + p] for r < count <= TILE_LANES and p < k. Writes whole vectors: up to TILE_LANES
  * numbers from each dst + p dst_step on, in ascending p, the last of them (count < TILE_LANES) unspecified. */
-TILE_INLINE void pack_transpose_(tile_real *dst, ptrdiff_t dst_step, const tile_real *src, ptrdiff_t src_step, size_t count,
+FNN_INLINE void pack_transpose_(tile_real *dst, ptrdiff_t dst_step, const tile_real *src, ptrdiff_t src_step, size_t count,
                                  size_t k, tile_real alpha, const int full)
 {
     const tile_real *rows[TILE_LANES];

@@ -13,16 +13,10 @@
 
 #if defined(__clang__)
 #define TILE_UNROLL _Pragma("clang loop unroll(full)")
-#define TILE_INLINE static inline __attribute__((always_inline))
 #elif defined(__GNUC__)
 #define TILE_UNROLL _Pragma("GCC unroll 16")
-#define TILE_INLINE static inline __attribute__((always_inline))
-#elif defined(_MSC_VER)
-#define TILE_UNROLL
-#define TILE_INLINE static __forceinline
 #else
 #define TILE_UNROLL
-#define TILE_INLINE static inline
 #endif
 
 /* A function that is not inlined. */
@@ -88,7 +82,7 @@ typedef void (*tile_kernel)(const tile_args *t);
         }                                                                                                                     \
     } while (0)
 
-TILE_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, const int across, const int masked)
+FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, const int across, const int masked)
 {
     ptrdiff_t step = t->a_step, b_step = t->b_step, c_step = t->c_step, ahead = t->ahead, step3 = 3 * step;
     const tile_mask mask = tile_mask_of(t->last);

@@ -35,11 +35,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define FNN_INLINE static __forceinline
-#else
-#define FNN_INLINE static inline __attribute__((always_inline, unused))
-#endif
+#include "../inline.h"
 
 #if defined(FNN_DTYPE_IS_F32) == defined(FNN_DTYPE_IS_F64)
 #error "define exactly one of FNN_DTYPE_IS_F32 and FNN_DTYPE_IS_F64"
