@@ -100,7 +100,10 @@ LAYERS |= {
     "Dropout3d": lambda d: _image((4, 1, 2, 1), nn.Dropout3d(0.4, rng=6), d),
     "Softmax2d": lambda d: _image((2, 2, 2), nn.Softmax2d(), d),
 }
-NOT_LAYERS = {"Module", "Parameter"}
+for name, options in (("RNN", {}), ("LSTM", {"num_layers": 2, "dropout": 0.3}), ("GRU", {"bidirectional": True}), ("LSTM", {"proj_size": 2})):
+    LAYERS[f"{name} {', '.join(options)}"] = lambda d, name=name, options=options: _image((2, 4), getattr(nn, name)(4, 4, batch_first=True, dtype=d, rng=5, **options), d)
+LAYERS["LastStep"] = lambda d: _image((2, 4), nn.LastStep(batch_first=True), d)
+NOT_LAYERS = {"Module", "Parameter", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"}
 ACTIVATIONS = [
     name for name in dir(nn)
     if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), Module) and name not in LAYERS and name not in NOT_LAYERS and not name.endswith("Loss")

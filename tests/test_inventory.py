@@ -48,6 +48,11 @@ PARTS = {
     "upsample_nearest_backward": "upsample_backward",
     "upsample_linear_forward": "upsample",
     "upsample_linear_backward": "upsample_backward",
+    "recurrent_pack": "rnn",
+    "rnn_tanh_forward": "rnn",
+    "rnn_tanh_backward": "rnn_backward",
+    "rnn_relu_forward": "rnn",
+    "rnn_relu_backward": "rnn_backward",
     "check_labels": "cross_entropy",
     "check_unit_interval": "binary_cross_entropy",
 }

@@ -60,12 +60,14 @@
 #include "../ops/group_norm.h"
 #include "../ops/local_response_norm.h"
 #include "../ops/fold.h"
+#include "../ops/last_step.h"
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #pragma GCC pop_options
 #endif
 #include "../gemm/gemm.h"
 #include "../conv/conv.h"
 #include "../conv/weight.h"
+#include "../recurrent/recurrent.h"
 
 void FNN_NAME(fill)(fnn_table *table);
 void FNN_NAME(fill)(fnn_table *table)

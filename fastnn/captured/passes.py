@@ -168,18 +168,20 @@ def _is_whole_conv(conv: Call, memory: Memory) -> bool:
 
 def pack_weights(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
     """Let products read constant weights row by row, the order that takes no rearranging in every call: nn.Linear has them so, others may not.
-    What packs the weights of convolutions is done once."""
+    What packs the weights of convolutions and recurrent layers is done once."""
     kept = []
     packed_at: dict[Region | None, int] = {}
     for call in calls:
-        if call.kernel == "conv_pack_weight" and _is_constant(call["weight"], memory):
-            elements = call["groups"] * call["rows"] * call["channels"] * prod(call["taps"])
-            packed_at[memory.find(call["packed"])] = packed = once.array(memory, elements, call.dtype)
+        if call.kernel in ("conv_pack_weight", "recurrent_pack") and _is_constant(call["weight"], memory):
+            region = memory.find(call["packed"])
+            assert region is not None
+            packed_at[region] = packed = once.array(memory, region.size // ITEM_SIZES[call.dtype], call.dtype)
             call["packed"] = packed
             once.calls.append(call)
             continue
-        if call.kernel == "conv_forward" and memory.find(call["weight"]) in packed_at:
-            call["weight"] = packed_at[memory.find(call["weight"])]
+        for name in ("weight", "packed", "projection"):
+            if name in STRUCTS[call.kernel] and memory.find(call[name]) in packed_at:
+                call[name] = packed_at[memory.find(call[name])]
         kept.append(call)
     for product in kept:
         if product.kernel != "gemm" or product["batch"] != 1 or product["b_col"] == 1 or product["n"] < 2 or not _is_constant(product["b"], memory):

@@ -14,7 +14,7 @@ from fastnn.captured.recording import Recording
 from fastnn.captured.step import PLANS, key_of, named, plain
 from fastnn.kernels import copy
 from fastnn.kernels._core import count_writes
-from fastnn.kernels._replay import Captured, Ready, Watched
+from fastnn.kernels._replay import Captured, Ready, Watched, bunched, bunches, flattened
 from fastnn.nn.module import Array, Module, mode
 
 
@@ -40,16 +40,18 @@ class CapturedPrediction(Captured):
     def prepare(self, inputs: tuple[Any, ...]) -> Any:
         if not inputs:
             raise TypeError("a captured prediction takes the model's inputs, got none")
-        arrays = tuple(map(plain, inputs))
+        sizes = bunches(inputs)
+        arrays = tuple(map(plain, flattened(inputs)))
         if not self.is_current():
             self._plans.clear()
             self.writes = -1
         if self.is_outdated():
             self.refresh()
-        ready = self._plans.get(key_of(arrays))
+        key = key_of(arrays), sizes
+        ready = self._plans.get(key)
         if ready is None or not ready.is_for(arrays):
-            return self._record(arrays)
-        self._plans.move_to_end(key_of(arrays))
+            return self._record(arrays, sizes)
+        self._plans.move_to_end(key)
         self.cycle = [ready]
         return self.replay(ready, arrays)
 
@@ -60,12 +62,12 @@ class CapturedPrediction(Captured):
             ready.prepare()
         self.writes = writes if any(ready.once is not None for ready in self._plans.values()) else -1
 
-    def _record(self, arrays: tuple[Array, ...]) -> Any:
+    def _record(self, arrays: tuple[Array, ...], sizes: tuple[int, ...] | None) -> Any:
         own = tuple(array.copy() for array in arrays)
         modules = named(self.model)
         with mode(False, self.model), Recording(modules, own) as recording:
-            result = self.model.forward(*own)
-            outputs = result if isinstance(result, tuple) else (result,)
+            result = self.model.forward(*bunched(own, sizes))
+            outputs = flattened(result if isinstance(result, tuple) else (result,))
             for array in outputs:
                 if not isinstance(array, np.ndarray):
                     raise CaptureError(f"the model ({type(self.model).__name__}) cannot be captured: it returns {type(array).__name__}, not arrays")
@@ -82,7 +84,8 @@ class CapturedPrediction(Captured):
             recording.finish()
         results = tuple(array.copy() for array in own_memory)
         ready = assemble(recording, outputs=tuple(own_memory), fold=self.fold, pack=self.pack)
-        self._plans[key_of(arrays)] = ready
+        ready.bunched_inputs, ready.bunched_outputs = sizes, bunches(result) if isinstance(result, tuple) else None
+        self._plans[key_of(arrays), sizes] = ready
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         self.cycle = [ready]
@@ -91,11 +94,12 @@ class CapturedPrediction(Captured):
         self.refresh()
         if ready.once is not None:  # what it gives is not to depend on which call it is
             return self.replay(ready, arrays)
-        return results if isinstance(result, tuple) else results[0]
+        return bunched(results, ready.bunched_outputs) if isinstance(result, tuple) else results[0]
 
     def refuse(self, inputs: tuple[Any, ...]) -> Any:
+        ready = self.cycle[0]
         with mode(False, self.model):
-            return self.model.forward(*inputs)
+            return self.model.forward(*bunched(inputs, None if ready is None else ready.bunched_inputs))
 
     def explain(self) -> str:
         """A table of the calls of the last prediction: module, kernel, sizes, bytes and time of each, measured now on made-up inputs."""

@@ -120,6 +120,14 @@ from fastnn.kernels.pooling import max_pool as max_pool
 from fastnn.kernels.pooling import max_pool_backward as max_pool_backward
 from fastnn.kernels.pooling import power as power
 from fastnn.kernels.pooling import power_backward as power_backward
+from fastnn.kernels.recurrent import gru as gru
+from fastnn.kernels.recurrent import gru_backward as gru_backward
+from fastnn.kernels.recurrent import last_step as last_step
+from fastnn.kernels.recurrent import last_step_backward as last_step_backward
+from fastnn.kernels.recurrent import lstm as lstm
+from fastnn.kernels.recurrent import lstm_backward as lstm_backward
+from fastnn.kernels.recurrent import rnn as rnn
+from fastnn.kernels.recurrent import rnn_backward as rnn_backward
 from fastnn.kernels.softmax import log_softmax as log_softmax
 from fastnn.kernels.softmax import log_softmax_backward as log_softmax_backward
 from fastnn.kernels.softmax import softmax as softmax

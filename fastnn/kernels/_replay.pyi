@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 from fastnn.kernels._core import Plan
@@ -12,12 +13,18 @@ class Ready:
     output: Any
     calls: Any
     once: Plan | None
+    bunched_inputs: tuple[int, ...] | None
+    bunched_outputs: tuple[int, ...] | None
     def __init__(
         self, plan: Plan, once: Plan | None, inputs: tuple[Any, ...], outputs: tuple[Any, ...], value: Any, output: Any, calls: Any
     ) -> None: ...
     def prepare(self) -> None: ...
     def timed(self, arrays: tuple[Any, ...]) -> Any: ...
     def is_for(self, given: tuple[Any, ...]) -> bool: ...
+
+def bunches(values: Sequence[Any]) -> tuple[int, ...] | None: ...
+def flattened(values: Sequence[Any]) -> tuple[Any, ...]: ...
+def bunched(flat: Sequence[Any], sizes: tuple[int, ...] | None) -> tuple[Any, ...]: ...
 
 class Captured:
     cycle: list[Ready | None]

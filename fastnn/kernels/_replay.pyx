@@ -90,7 +90,8 @@ cdef class Watched:
 cdef class Ready:
     """A plan with what its caller needs to know.
 
-    inputs: an array of the shape and dtype of each input; outputs: of each array that a call returns anew. value: the cell with the loss, or None.
+    inputs: an array of the shape and dtype of each input; outputs: of each array that a call returns anew; how inputs and outputs are bunched into
+    tuples: see `bunches`. value: the cell with the loss, or None.
     output: the array in which the plan leaves the model's output. once: a plan that prepares what this one reads, or None. calls: what the plan
     was made of.
     """
@@ -98,6 +99,7 @@ cdef class Ready:
     cdef readonly Plan once
     cdef readonly tuple inputs, outputs
     cdef readonly object value, output, calls
+    cdef public tuple bunched_inputs, bunched_outputs
     cdef fnn_kernel one_of_them
     cdef size_t threads
 
@@ -139,6 +141,29 @@ cdef class Ready:
         if cnp.PyArray_TYPE(cell) == cnp.NPY_FLOAT:
             return <double>(<float *>cnp.PyArray_DATA(cell))[0]
         return (<double *>cnp.PyArray_DATA(cell))[0]
+
+
+def bunches(values):
+    """The sizes of the tuples among `values`, 0 for what is none; None where none is."""
+    if not any([isinstance(value, (tuple, list)) for value in values]):
+        return None
+    return tuple([len(value) if isinstance(value, (tuple, list)) else 0 for value in values])
+
+
+def flattened(values):
+    """`values` with the members of its tuples in their place."""
+    flat = []
+    for value in values:
+        flat += value if isinstance(value, (tuple, list)) else (value,)
+    return tuple(flat)
+
+
+def bunched(flat, sizes):
+    """The values that were flattened, from their bunches."""
+    if sizes is None:
+        return tuple(flat)
+    left = iter(flat)
+    return tuple([tuple([next(left) for _ in range(n)]) if n else next(left) for n in sizes])
 
 
 cdef inline bint fits(object given, cnp.ndarray like) except -1:
@@ -189,8 +214,11 @@ cdef class Captured:
         self.enter()
         try:
             ready = <Ready>self.cycle[self.turn]
-            if ready is not None and ready.takes(inputs) and self.current() and not self.is_outdated():
-                return self.replay(ready, inputs)
+            flat = inputs
+            if ready is not None and ready.bunched_inputs is not None:
+                flat = flattened(inputs) if bunches(inputs) == ready.bunched_inputs else ()
+            if ready is not None and ready.takes(flat) and self.current() and not self.is_outdated():
+                return self.replay(ready, flat)
             return self.prepare(inputs)
         finally:
             PyThread_release_lock(self.lock)
@@ -264,7 +292,7 @@ cdef class Captured:
         self.made_step(1)
         if ready.value is not None:
             return ready.number()
-        return made[0] if len(made) == 1 else tuple(made)
+        return made[0] if len(made) == 1 else bunched(made, ready.bunched_outputs)
 
     cdef object ended(self, fnn_end end, tuple inputs):
         """After a replay that did not get to its end."""

@@ -95,6 +95,13 @@ from fastnn.nn.pooling import AvgPool3d as AvgPool3d
 from fastnn.nn.pooling import MaxPool1d as MaxPool1d
 from fastnn.nn.pooling import MaxPool2d as MaxPool2d
 from fastnn.nn.pooling import MaxPool3d as MaxPool3d
+from fastnn.nn.recurrent import GRU as GRU
+from fastnn.nn.recurrent import LSTM as LSTM
+from fastnn.nn.recurrent import RNN as RNN
+from fastnn.nn.recurrent import LastStep as LastStep
+from fastnn.nn.recurrent_cell import GRUCell as GRUCell
+from fastnn.nn.recurrent_cell import LSTMCell as LSTMCell
+from fastnn.nn.recurrent_cell import RNNCell as RNNCell
 from fastnn.nn.shape import Flatten as Flatten
 from fastnn.nn.shape import Identity as Identity
 from fastnn.nn.shape import Unflatten as Unflatten

@@ -21,7 +21,7 @@ class Sequential(Module):
     """A chain of modules, each taking what the one before it returns.
 
     Takes the modules in order, or one mapping of names to modules. `seq[i]` is one of them, `seq[i:j]` a Sequential of some (which
-    shares them).
+    shares them). A recurrent layer passes on its output, without the state; it and LastStep get the `lengths` of the sequences, where given.
     """
 
     def __init__(self, *layers: Any) -> None:
@@ -61,10 +61,13 @@ class Sequential(Module):
         if self.layers:
             self.layers[0].needs_input_grad = needed
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any, lengths: Any = None) -> Any:
         for layer in self.layers:
-            x = layer.forward(x)
+            x = layer.link(x, lengths)
         return x
+
+    def link(self, x: Any, lengths: Any) -> Any:
+        return self.forward(x, lengths)
 
     def backward(self, dy: Array) -> Any:
         for layer in reversed(self.layers):

@@ -111,6 +111,10 @@ class Module:
     def __call__(self, *inputs: Any) -> Any:
         return self.forward(*inputs)
 
+    def link(self, x: Any, lengths: Any) -> Any:
+        """forward as a link of a Sequential: what the next link takes. lengths: of the sequences in x, or None; for those who heed them."""
+        return self.forward(x)
+
     def saved(self) -> Any:
         """What the last forward in training mode kept for backward. RuntimeError if there was none."""
         if self._saved is None:

@@ -151,6 +151,16 @@ from .pooling import (
     power as power,
     power_backward as power_backward,
 )
+from .recurrent import (
+    gru as gru,
+    gru_backward as gru_backward,
+    last_step as last_step,
+    last_step_backward as last_step_backward,
+    lstm as lstm,
+    lstm_backward as lstm_backward,
+    rnn as rnn,
+    rnn_backward as rnn_backward,
+)
 from .softmax import (
     log_softmax as log_softmax,
     log_softmax_backward as log_softmax_backward,

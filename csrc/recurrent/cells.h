@@ -1,0 +1,306 @@
+/* cells.h — the arithmetic of one step behind its product, for a few rows and units: forward and right below it backward.
+ *
+ *   RNN    h' = f(x + p)                                          p: the product of h with the recurrent weights, their bias in it
+ *   LSTM   i, f, o = sigmoid(x + p), g = tanh(x + p), c' = f c + i g, h' = o tanh(c')
+ *   GRU    r, z = sigmoid(x + p), n = tanh(x + r p), h' = n + z (h - n)
+ *
+ * x: the product of the input, with its bias, of all steps. The gates of the rows at hand are brought together one after the other, so that
+ * the loops of the elementary functions (map.h) run over some hundred numbers in L1. */
+
+struct recurrent_step {
+    const fnn_recurrent_args *f;            /* of a forward, or NULL */
+    const fnn_recurrent_backward_args *b;   /* of a backward, or NULL */
+    fnn_kernel function;                    /* of an RNN: the activation, or its derivative */
+    const int64_t *lengths;                 /* of the share's rows, or NULL */
+    size_t t;                               /* the position in time */
+    size_t place, apart;                    /* of the share's first row at t in the arrays over time; from a row to the next */
+    size_t units;
+    size_t pitch;                           /* of state, next, carry; rows of c and dc have `units` */
+    T *state, *next, *c;                    /* forward: h before and after, c */
+    T *hidden;                              /* LSTM with projection: forward o tanh(c'), backward the gradient of h */
+    size_t hidden_pitch;
+    T *carry, *dc;                          /* backward: what has come to dh so far, dc */
+    T *current;                             /* backward: the gradient of the product */
+    size_t current_pitch;
+};
+
+enum { CELL_SIZE = TILE_SUMS * TILE_LANES }; /* of all gates of a tile */
+
+FNN_INLINE int recurrent_valid(const recurrent_step *s, size_t row) { return !s->lengths || (int64_t)s->t < s->lengths[row]; }
+
+/* Row `row` of an array over time with rows of so many numbers. */
+FNN_INLINE T *recurrent_at(const recurrent_step *s, const void *array, size_t row, size_t width)
+{
+    return (T *)array + (s->place + row * s->apart) * width;
+}
+
+static void recurrent_map(fnn_kernel function, T *x, size_t n)
+{
+    fnn_map_args map = {x, x, n, 0, 0};
+    function(&map, 0, 1);
+}
+
+static void recurrent_copy(T *to, const T *from, size_t n)
+{
+    size_t i = 0;
+    for (; i + W <= n; i += W) v_store(to + i, v_load(from + i));
+    if (i < n) v_store_n(to + i, v_load_n(from + i, n - i), n - i);
+}
+
+static void recurrent_zero(T *to, size_t n)
+{
+    size_t i = 0;
+    for (; i + W <= n; i += W) v_store(to + i, v_zero());
+    if (i < n) v_store_n(to + i, v_zero(), n - i);
+}
+
+/* For u, k: the vectors of n numbers. */
+#define CELL_EACH(n) for (size_t u = 0, k; k = (n) - u < W ? (n) - u : W, u < (n); u += W)
+#define CELL_LOAD(p) v_load_n((p) + u, k)
+#define CELL_STORE(p, x) v_store_n((p) + u, x, k)
+
+/* to, rows x units without gaps: x + product of one gate. */
+static void recurrent_sum(T *to, const T *product, size_t row_stride, const T *x, size_t x_stride, size_t rows, size_t units)
+{
+    for (size_t r = 0; r < rows; ++r, to += units, product += row_stride, x += x_stride)
+        CELL_EACH(units) CELL_STORE(to, v_add(CELL_LOAD(x), CELL_LOAD(product)));
+}
+
+/* The new state of a row, which is the old one beyond the row's length. */
+static void recurrent_keep(const recurrent_step *s, const T *h, size_t row, size_t unit, size_t units)
+{
+    const size_t at = row * s->pitch + unit;
+    recurrent_copy(s->next + at, recurrent_valid(s, row) ? h : s->state + at, units);
+}
+
+/* dh of these rows and units: from the product (the steps after), what was carried, and the output's gradient. Leaves 0 to be carried further, or
+ * beyond a row's length dh itself. */
+static void recurrent_incoming(const recurrent_step *s, T *dh, const T *product, size_t row_stride, size_t row, size_t rows, size_t unit, size_t units)
+{
+    for (size_t r = 0; r < rows; ++r, dh += units) {
+        const int valid = recurrent_valid(s, row + r);
+        const T *dy = valid && s->b->dy ? recurrent_at(s, s->b->dy, row + r, s->b->y_width) + unit : NULL;
+        T *carry = s->carry + (row + r) * s->pitch + unit;
+        CELL_EACH(units) {
+            V d = CELL_LOAD(carry);
+            if (product) d = v_add(CELL_LOAD(product + r * row_stride), d);
+            if (dy) d = v_add(d, CELL_LOAD(dy));
+            CELL_STORE(dh, d);
+            CELL_STORE(carry, valid ? v_zero() : d);
+        }
+    }
+}
+
+/* The gradients of one gate before its activation, of one row. Those beyond its length are 0. */
+FNN_INLINE T *recurrent_dgate(const recurrent_step *s, size_t row, size_t gates, size_t gate, size_t unit)
+{
+    return recurrent_at(s, s->b->dgates, row, gates * s->units) + gate * s->units + unit;
+}
+
+static void recurrent_no_gradients(const recurrent_step *s, size_t row, size_t gates, size_t unit, size_t units)
+{
+    for (size_t g = 0; g < gates; ++g) {
+        recurrent_zero(recurrent_dgate(s, row, gates, g, unit), units);
+        recurrent_zero(s->current + row * s->current_pitch + g * s->units + unit, units);
+    }
+}
+
+/* --- RNN --- */
+
+static void rnn_cell(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
+{
+    T h[CELL_SIZE];
+    (void)gate_stride;
+    recurrent_sum(h, product, row_stride, recurrent_at(s, s->f->x, row, s->units) + unit, s->apart * s->units, rows, units);
+    recurrent_map(s->function, h, rows * units);
+    for (size_t r = 0; r < rows; ++r) {
+        recurrent_keep(s, h + r * units, row + r, unit, units);
+        if (s->f->gates) recurrent_copy(recurrent_at(s, s->f->gates, row + r, s->units) + unit, h + r * units, units);
+    }
+}
+
+static void rnn_cell_backward(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
+                              size_t units)
+{
+    T dh[CELL_SIZE];
+    (void)gate_stride;
+    recurrent_incoming(s, dh, product, row_stride, row, rows, unit, units);
+    for (size_t r = 0; r < rows; ++r) {
+        if (!recurrent_valid(s, row + r)) {
+            recurrent_no_gradients(s, row + r, 1, unit, units);
+            continue;
+        }
+        T *dgate = recurrent_dgate(s, row + r, 1, 0, unit);
+        fnn_map_backward_args map = {dgate, dh + r * units, recurrent_at(s, s->b->gates, row + r, s->units) + unit, units, 0, 0};
+        s->function(&map, 0, 1);
+        recurrent_copy(s->current + (row + r) * s->current_pitch + unit, dgate, units);
+    }
+}
+
+/* --- LSTM --- */
+
+static void lstm_cell(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
+{
+    static const unsigned char order[4] = {0, 1, 3, 2}; /* the three sigmoids side by side: i, f, o, g */
+    T gates[CELL_SIZE], c[CELL_SIZE / 4];
+    const size_t n = rows * units, all = s->units;
+    T *i = gates, *f = i + n, *o = f + n, *g = o + n;
+    for (size_t q = 0; q < 4; ++q)
+        recurrent_sum(gates + order[q] * n, product + q * gate_stride, row_stride, recurrent_at(s, s->f->x, row, 4 * all) + q * all + unit,
+                      4 * s->apart * all, rows, units);
+    recurrent_map(FNN_NAME(sigmoid_forward), gates, 3 * n);
+    recurrent_map(FNN_NAME(tanh_forward), g, n);
+    for (size_t r = 0; r < rows; ++r) {
+        T *kept = s->c + (row + r) * all + unit, *fresh = c + r * units;
+        const int valid = recurrent_valid(s, row + r);
+        const T *ir = i + r * units, *fr = f + r * units, *gr = g + r * units;
+        CELL_EACH(units) {
+            V value = v_fma(CELL_LOAD(fr), CELL_LOAD(kept), v_mul(CELL_LOAD(ir), CELL_LOAD(gr)));
+            CELL_STORE(fresh, value);
+            if (valid) CELL_STORE(kept, value);
+        }
+        if (s->f->gates)
+            for (size_t q = 0; q < 4; ++q)
+                recurrent_copy(recurrent_at(s, s->f->gates, row + r, 4 * all) + q * all + unit, gates + order[q] * n + r * units, units);
+    }
+    recurrent_map(FNN_NAME(tanh_forward), c, n);
+    CELL_EACH(n) CELL_STORE(c, v_mul(CELL_LOAD(o), CELL_LOAD(c)));
+    for (size_t r = 0; r < rows; ++r) {
+        if (s->hidden)
+            recurrent_copy(s->hidden + (row + r) * s->hidden_pitch + unit, c + r * units, units);
+        else
+            recurrent_keep(s, c + r * units, row + r, unit, units);
+        if (s->f->extra) recurrent_copy(recurrent_at(s, s->f->extra, row + r, all) + unit, c + r * units, units);
+    }
+}
+
+static void lstm_cell_backward(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
+                               size_t units)
+{
+    T dh[CELL_SIZE], c[CELL_SIZE];
+    const size_t all = s->units;
+    (void)gate_stride;
+    if (!s->hidden)
+        recurrent_incoming(s, dh, product, row_stride, row, rows, unit, units);
+    else
+        for (size_t r = 0; r < rows; ++r) recurrent_copy(dh + r * units, product + r * row_stride, units);
+    for (size_t r = 0; r < rows; ++r) {
+        const T *i = recurrent_at(s, s->b->gates, row + r, 4 * all) + unit, *f = i + all, *g = f + all, *before = recurrent_at(s, s->b->cells, row + r, all) + unit;
+        CELL_EACH(units) CELL_STORE(c + r * units, v_fma(CELL_LOAD(f), CELL_LOAD(before), v_mul(CELL_LOAD(i), CELL_LOAD(g))));
+    }
+    recurrent_map(FNN_NAME(tanh_forward), c, rows * units);
+    for (size_t r = 0; r < rows; ++r) {
+        if (!recurrent_valid(s, row + r)) {
+            recurrent_no_gradients(s, row + r, 4, unit, units);
+            continue;
+        }
+        const T *gate = recurrent_at(s, s->b->gates, row + r, 4 * all) + unit, *before = recurrent_at(s, s->b->cells, row + r, all) + unit;
+        T *to[2] = {recurrent_dgate(s, row + r, 4, 0, unit), s->current + (row + r) * s->current_pitch + unit}, *dcr = s->dc + (row + r) * all + unit;
+        CELL_EACH(units) {
+            const V one = v_set(1), i = CELL_LOAD(gate), f = CELL_LOAD(gate + all), g = CELL_LOAD(gate + 2 * all), o = CELL_LOAD(gate + 3 * all);
+            const V d = CELL_LOAD(dh + r * units), tc = CELL_LOAD(c + r * units);
+            const V dc = v_fma(v_mul(d, o), v_fnma(tc, tc, one), CELL_LOAD(dcr));
+            const V gradients[4] = {v_mul(v_mul(v_mul(dc, g), i), v_sub(one, i)), v_mul(v_mul(v_mul(dc, CELL_LOAD(before)), f), v_sub(one, f)),
+                                    v_mul(v_mul(dc, i), v_fnma(g, g, one)), v_mul(v_mul(v_mul(d, tc), o), v_sub(one, o))};
+            CELL_STORE(dcr, v_mul(dc, f));
+            for (size_t q = 0; q < 4; ++q) {
+                CELL_STORE(to[0] + q * all, gradients[q]);
+                CELL_STORE(to[1] + q * all, gradients[q]);
+            }
+        }
+    }
+}
+
+/* h' = the projection of o tanh(c'). */
+static void lstm_project(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
+{
+    (void)gate_stride;
+    for (size_t r = 0; r < rows; ++r) recurrent_keep(s, product + r * row_stride, row + r, unit, units);
+}
+
+static void lstm_project_backward(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
+                                  size_t units)
+{
+    T dh[CELL_SIZE];
+    (void)gate_stride;
+    recurrent_incoming(s, dh, product, row_stride, row, rows, unit, units);
+    for (size_t r = 0; r < rows; ++r) {
+        T *to = s->hidden + (row + r) * s->hidden_pitch + unit;
+        if (recurrent_valid(s, row + r))
+            recurrent_copy(to, dh + r * units, units);
+        else
+            recurrent_zero(to, units);
+        recurrent_copy(recurrent_at(s, s->b->dextra, row + r, s->b->size) + unit, to, units);
+    }
+}
+
+/* --- GRU --- */
+
+static void gru_cell(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
+{
+    T gates[CELL_SIZE];
+    const size_t n = rows * units, all = s->units;
+    const T *x = recurrent_at(s, s->f->x, row, 3 * all) + unit, *p = product + 2 * gate_stride;
+    for (size_t q = 0; q < 2; ++q)
+        recurrent_sum(gates + q * n, product + q * gate_stride, row_stride, x + q * all, 3 * s->apart * all, rows, units);
+    recurrent_map(FNN_NAME(sigmoid_forward), gates, 2 * n);
+    for (size_t r = 0; r < rows; ++r) {
+        const T *reset = gates + r * units, *xr = x + 3 * r * s->apart * all + 2 * all, *pr = p + r * row_stride;
+        CELL_EACH(units) CELL_STORE(gates + 2 * n + r * units, v_fma(CELL_LOAD(reset), CELL_LOAD(pr), CELL_LOAD(xr)));
+    }
+    recurrent_map(FNN_NAME(tanh_forward), gates + 2 * n, n);
+    for (size_t r = 0; r < rows; ++r) {
+        T h[CELL_SIZE];
+        const T *z = gates + n + r * units, *fresh = gates + 2 * n + r * units, *before = s->state + (row + r) * s->pitch + unit;
+        CELL_EACH(units) CELL_STORE(h, v_fma(CELL_LOAD(z), v_sub(CELL_LOAD(before), CELL_LOAD(fresh)), CELL_LOAD(fresh)));
+        recurrent_keep(s, h, row + r, unit, units);
+        if (s->f->gates) {
+            for (size_t q = 0; q < 3; ++q)
+                recurrent_copy(recurrent_at(s, s->f->gates, row + r, 3 * all) + q * all + unit, gates + q * n + r * units, units);
+            recurrent_copy(recurrent_at(s, s->f->extra, row + r, all) + unit, p + r * row_stride, units);
+        }
+    }
+}
+
+static void gru_cell_backward(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
+                              size_t units)
+{
+    T dh[CELL_SIZE];
+    const size_t all = s->units;
+    (void)gate_stride;
+    recurrent_incoming(s, dh, product, row_stride, row, rows, unit, units);
+    for (size_t r = 0; r < rows; ++r) {
+        T *extra = recurrent_at(s, s->b->dextra, row + r, 3 * all) + unit;
+        if (!recurrent_valid(s, row + r)) {
+            recurrent_no_gradients(s, row + r, 3, unit, units);
+            for (size_t q = 0; q < 3; ++q) recurrent_zero(extra + q * all, units);
+            continue;
+        }
+        const T *gate = recurrent_at(s, s->b->gates, row + r, 3 * all) + unit, *before = recurrent_at(s, s->b->before, row + r, all) + unit;
+        const T *p = recurrent_at(s, s->b->extra, row + r, all) + unit;
+        T *dgate = recurrent_dgate(s, row + r, 3, 0, unit), *current = s->current + (row + r) * s->current_pitch + unit;
+        T *carry = s->carry + (row + r) * s->pitch + unit;
+        CELL_EACH(units) {
+            const V one = v_set(1), reset = CELL_LOAD(gate), z = CELL_LOAD(gate + all), n = CELL_LOAD(gate + 2 * all), d = CELL_LOAD(dh + r * units);
+            const V dn = v_mul(v_mul(d, v_sub(one, z)), v_fnma(n, n, one)), dp = v_mul(dn, reset);
+            const V dz = v_mul(v_mul(v_mul(d, v_sub(CELL_LOAD(before), n)), z), v_sub(one, z));
+            const V dr = v_mul(v_mul(v_mul(dn, CELL_LOAD(p)), reset), v_sub(one, reset));
+            CELL_STORE(dgate, dr), CELL_STORE(dgate + all, dz), CELL_STORE(dgate + 2 * all, dn);
+            CELL_STORE(current, dr), CELL_STORE(current + all, dz), CELL_STORE(current + 2 * all, dp);
+            CELL_STORE(extra, dr), CELL_STORE(extra + all, dz), CELL_STORE(extra + 2 * all, dp);
+            CELL_STORE(carry, v_mul(d, z));
+        }
+    }
+}
+
+/* The gradient of the initial state. */
+static void recurrent_first(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
+                            size_t units)
+{
+    (void)gate_stride;
+    for (size_t r = 0; r < rows; ++r, product += row_stride) {
+        const T *carry = s->carry + (row + r) * s->pitch + unit;
+        T *dh = (T *)s->b->dh + (s->place + row + r) * s->b->size + unit;
+        CELL_EACH(units) CELL_STORE(dh, v_add(CELL_LOAD(product), CELL_LOAD(carry)));
+    }
+}
