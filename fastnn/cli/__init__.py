@@ -17,25 +17,30 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train a classifier and compare its speed with NumPy's",
-                                description="Train a classifier of images, test it, and measure the same network in plain NumPy where there is one.")
+    train = commands.add_parser("train", help="train a classifier or a language model",
+                                description="Train a classifier of images, test it, and measure the same network in plain NumPy where there is one; or train a "
+                                            "language model of the characters of a text, and see what it writes.")
     data = train.add_argument_group("data")
-    data.add_argument("--data", choices=("digits", "mnist", "fashion-mnist", "cifar10"), default="digits",
+    data.add_argument("--data", choices=("digits", "mnist", "fashion-mnist", "cifar10", "text"), default="digits",
                       help="the data set (default: digits, which come with the package)")
+    data.add_argument("--file", metavar="FILE", help="the text of --data text, in UTF-8; its last tenth is held out for validation")
     data.add_argument("--data-dir", metavar="DIR", help="the folder of the other data sets' files, as they are distributed")
     data.add_argument("--download", action="store_true", help="fetch missing files into --data-dir first (11, 31 or 170 MB)")
     data.add_argument("--augment", action=argparse.BooleanOptionalAction, default=None,
                       help="shift images by a few pixels, and mirror clothes and photographs (default: for cifar10)")
     network = train.add_argument_group("network")
-    network.add_argument("--model", choices=("mlp", "lenet5", "small_cnn", "vgg", "resnet20", "mobilenet"), default="mlp",
-                         help="the network (default: mlp, a chain of linear layers)")
-    network.add_argument("--hidden", type=_sizes, metavar="N,N,…", help="sizes of the mlp's hidden layers (default: 256 for digits, else 128)")
+    network.add_argument("--model", choices=("mlp", "lenet5", "small_cnn", "vgg", "resnet20", "mobilenet", "lstm", "gru", "rnn"),
+                         help="the network (default: mlp, a chain of linear layers; of text lstm)")
+    network.add_argument("--hidden", type=_sizes, metavar="N,N,…", help="sizes of the mlp's hidden layers (default: 256 for digits, else 128), or the size of the recurrent ones (default: 256)")
+    network.add_argument("--layers", type=_count, metavar="N", help="how many recurrent layers (default: 2)")
+    network.add_argument("--embedding", type=_count, metavar="N", help="numbers that a character becomes before them (default: 64)")
     network.add_argument("--activation", metavar="NAME", help="the activation between layers, of mlp and lenet5 (default: relu)")
     network.add_argument("--dropout", type=_fraction, metavar="P",
-                         help="share of hidden units to drop while training, of mlp and vgg (default: 0; vgg: 0.5)")
+                         help="share of hidden units to drop while training, of mlp, vgg and recurrent networks (default: 0; vgg: 0.5; text: 0.1)")
     training = train.add_argument_group("training")
     training.add_argument("--epochs", type=_count, metavar="N", help="passes over the data (default: one that suits data and model)")
     training.add_argument("--batch-size", type=_count, metavar="N", help="samples in a step (default: 32 for digits, else 64)")
+    training.add_argument("--steps", type=_count, metavar="N", help="characters that back-propagation goes back, for text (default: 64)")
     training.add_argument("--optimizer", choices=("adam", "adamw", "sgd", "rmsprop", "adagrad"), default="adam", help="(default: adam)")
     training.add_argument("--lr", type=_positive, metavar="RATE", help="the highest learning rate (default: one that suits model and optimizer)")
     training.add_argument("--schedule", choices=("onecycle", "constant"), default="onecycle",
@@ -62,6 +67,16 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--confusion", metavar="PNG", help="draw which classes are taken for which; needs --labels")
     predict.add_argument("--divide-by", type=_positive, metavar="D",
                          help="divide the samples by this (default: whole numbers as those of the training data, other numbers by 1)")
+
+    generate = commands.add_parser("generate", help="write text with a trained language model",
+                                   description="Continue a prompt with a model of `fastnn train --data text`, character by character.")
+    generate.add_argument("model", metavar="MODEL", help="a file that `fastnn train --data text` has written")
+    generate.add_argument("--prompt", default="", metavar="TEXT", help="what the text begins with")
+    generate.add_argument("--length", type=_count, default=500, metavar="N", help="characters to write (default: 500)")
+    generate.add_argument("--temperature", type=_temperature, default=0.8, metavar="T",
+                          help="how daring: 0 takes the likeliest character, 1 draws as the model thinks (default: 0.8)")
+    generate.add_argument("--seed", type=_seed, metavar="N", help="makes the text reproducible (default: another one each time)")
+    generate.add_argument("--speed", action="store_true", help="say on stderr how long a character took")
 
     info = commands.add_parser("info", help="print version, instruction set, threads and build")
     info.add_argument("--json", action="store_true", help="print them as JSON")
@@ -103,6 +118,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _temperature(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
+    return value
+
+
 def _fraction(text: str) -> float:
     value = _number(text)
     if not 0 <= value < 1:
@@ -129,6 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from fastnn.cli.train import run as train
 
             train(options)
+        elif options.command == "generate":
+            from fastnn.cli.generate import run as generate
+
+            generate(options)
         elif options.command == "predict":
             from fastnn.cli.predict import run as predict
 

@@ -13,6 +13,7 @@ import fastnn
 from fastnn import data, nn, optim
 from fastnn.cli import CommandError
 from fastnn.cli.compare import compare
+from fastnn.cli.train_text import run as train_text
 from fastnn.cli.datasets import CLASSES, DATA_SETS, augmentation, load
 from fastnn.training import Callback, FitState, History, pictures
 from fastnn.training.architecture import Architecture, activation_name, build, feed_forward
@@ -33,7 +34,11 @@ OTHERS: dict[str, dict[str, Any]] = {
     "mobilenet": {"epochs": 20, "lr": 4e-3},
 }
 # The models that each of these options is for.
-OWN = {"hidden": ("mlp",), "activation": ("mlp", "lenet5"), "dropout": ("mlp", "vgg")}
+RECURRENT = ("lstm", "gru", "rnn")
+OWN = {
+    "hidden": ("mlp", *RECURRENT), "activation": ("mlp", "lenet5"), "dropout": ("mlp", "vgg", *RECURRENT), "layers": RECURRENT, "embedding": RECURRENT,
+    "steps": RECURRENT, "file": RECURRENT,
+}  # fmt: skip
 
 
 class Times(Callback):
@@ -47,9 +52,16 @@ class Times(Callback):
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.model is None:
+        options.model = "lstm" if options.data == "text" else "mlp"
+    if (options.data == "text") != (options.model in RECURRENT):
+        raise CommandError(f"--model {options.model} is not for --data {options.data}: recurrent networks, {', '.join(RECURRENT)}, are for text")
     for option, models in OWN.items():
         if getattr(options, option) is not None and options.model not in models:
             raise CommandError(f"--{option} is for --model {' and '.join(models)}, not for {options.model}")
+    if options.data == "text":
+        train_text(options)
+        return
     if options.plot or options.plot_filters or options.confusion:
         pictures.new_figure(1, 1)  # or say now that there is no matplotlib
     defaults = MLP[options.data] if options.model == "mlp" else {"batch_size": 32 if options.data == "digits" else 64, **OTHERS[options.model]}

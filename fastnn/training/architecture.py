@@ -2,7 +2,7 @@
 
     [["Linear", {"in_features": 64, "out_features": 256}], ["ReLU", {}], ["Linear", {"in_features": 256, "out_features": 10}]]
 
-or one [model, arguments], the model being a function of fastnn.nn.models:
+or one [model, arguments], the model being one of fastnn.nn.models:
 
     ["lenet5", {"num_classes": 10}]
 
@@ -32,11 +32,11 @@ LAYERS = ACTIVATIONS + (
     "Softmin", "LogSoftmax", "GLU", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "MaxPool1d", "MaxPool2d",
     "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "BatchNorm2d", "BatchNorm3d",
     "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LocalResponseNorm", "Dropout1d", "Dropout2d", "Dropout3d", "Upsample",
-    "PixelShuffle", "ChannelShuffle", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
+    "PixelShuffle", "ChannelShuffle", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "Embedding", "RNN", "LSTM", "GRU", "LastStep",
 )  # fmt: skip
-MODELS = ("lenet5", "small_cnn", "vgg", "resnet18", "resnet20", "mobilenet")
-_WITH_PARAMETERS = tuple(name for name in LAYERS if name.startswith(("Linear", "Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "LayerNorm", "RMSNorm", "PReLU")))
-_WITH_RNG = tuple(name for name in LAYERS if name.startswith(("Linear", "Conv", "Dropout")))
+MODELS = ("lenet5", "small_cnn", "vgg", "resnet18", "resnet20", "mobilenet", "LanguageModel")
+_WITH_PARAMETERS = tuple(name for name in LAYERS if name.startswith(("Linear", "Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "LayerNorm", "RMSNorm", "PReLU", "Embedding", "RNN", "LSTM", "GRU")))
+_WITH_RNG = tuple(name for name in LAYERS if name.startswith(("Linear", "Conv", "Dropout", "Embedding", "RNN", "LSTM", "GRU")))
 
 
 def activation_name(name: str) -> str:
@@ -58,7 +58,7 @@ def feed_forward(inputs: int, hidden: Sequence[int], outputs: int, activation: s
     return [*layers, ["Linear", {"in_features": inputs, "out_features": outputs}]]
 
 
-def build(architecture: Any, dtype: DTypeLike = np.float32, rng: Rng = None) -> nn.Sequential:
+def build(architecture: Any, dtype: DTypeLike = np.float32, rng: Rng = None) -> nn.Module:
     """A Sequential of the layers that `architecture` lists, or the model that it names. ValueError, naming layer or model, if it does neither."""
     if not isinstance(architecture, list):
         raise ValueError(f"an architecture must be a list of [layer, arguments], got {type(architecture).__name__}")
@@ -83,14 +83,14 @@ def build(architecture: Any, dtype: DTypeLike = np.float32, rng: Rng = None) -> 
     return nn.Sequential(*layers)
 
 
-def _model(architecture: Architecture, dtype: DTypeLike, rng: Rng) -> nn.Sequential:
+def _model(architecture: Architecture, dtype: DTypeLike, rng: Rng) -> nn.Module:
     name, *rest = architecture
     if name not in MODELS:
         raise ValueError(f"a model must be one of {', '.join(MODELS)}, got {name!r}")
     if not (len(rest) == 1 and isinstance(rest[0], dict) and all(_is_plain(value) for value in rest[0].values())):
         raise ValueError(f"a model must be [name, arguments] with plain arguments, got {architecture!r}")
     try:
-        model: nn.Sequential = getattr(nn.models, name)(**rest[0], dtype=dtype, rng=rng)
+        model: nn.Module = getattr(nn.models, name)(**rest[0], dtype=dtype, rng=rng)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} cannot be built from {rest[0]}: {error}") from error
     return model

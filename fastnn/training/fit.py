@@ -69,8 +69,8 @@ def fit(
                     state.logs.update(_evaluate(model, loss, held_out, mean, "val_"))
                 if schedule is not None:
                     state.logs["lr"] = optimizer.param_groups[0]["lr"]
-                shown = {name: value for name, value in state.logs.items() if name != "lr"}
                 _call(observers, "on_epoch_end", state)
+                shown = {name: value for name, value in state.logs.items() if name != "lr"}
                 history.append(**state.logs)
                 history.unfinished = None
                 report.epoch(history.epochs, shown, state.seconds)

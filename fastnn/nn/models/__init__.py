@@ -1,5 +1,6 @@
-"""Networks for images, (N, channels, height, width) → (N, num_classes), each built from the layers in a page of code."""
+"""Networks for images, (N, channels, height, width) → (N, num_classes), and for text, each built from the layers in a page of code."""
 
+from fastnn.nn.models.language import LanguageModel as LanguageModel
 from fastnn.nn.models.lenet import lenet5 as lenet5
 from fastnn.nn.models.mobilenet import depthwise_separable as depthwise_separable
 from fastnn.nn.models.mobilenet import mobilenet as mobilenet
