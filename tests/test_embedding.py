@@ -287,6 +287,26 @@ def test_optimizers_that_change_all_rows_refuse(make):
         with pytest.raises(ValueError, match=r"params\[0\], of shape \(5, 3\), has a gradient of its used rows only \(sparse=True\)"):
             optimizer.step()
     np.testing.assert_array_equal(layer.weight, before)
+    optimizer.zero_grad()
+    layer.sparse = False
+    layer.backward(layer(np.array([1, 2])))
+    optimizer.step()
+    assert (layer.weight != before).any()
+
+
+def test_captured_steps_refuse_options_that_change_all_rows():
+    (model, _, optimizer, step), _ = sides(np.float32, {"sparse": True}, optim.SGD)
+    ids, y = np.arange(6).reshape(2, 3), np.array([0, 1])
+    step(ids, y)
+    before = model[0].weight.copy()
+    optimizer.param_groups[0]["weight_decay"] = 0.1
+    for _ in range(2):
+        with pytest.raises(ValueError, match="has a gradient of its used rows only"):
+            step(ids, y)
+        np.testing.assert_array_equal(model[0].weight, before)
+    optimizer.param_groups[0]["weight_decay"] = 0
+    step(ids, y)
+    assert (model[0].weight != before).any()
 
 
 def test_a_gradient_may_change_its_kind_only_when_it_is_zeroed():

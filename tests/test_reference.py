@@ -317,7 +317,7 @@ def test_momentum_without_its_buffer_is_an_error():
             step(np.zeros(2), np.ones(2), *state, momentum=0.9)
 
 
-STATES = {"sgd_step": 1, "adam_step": 3, "adamw_step": 3, "rmsprop_step": 3, "adagrad_step": 1}
+STATES = {"sgd_step": 1, "adam_step": 3, "adamw_step": 3, "sparse_adam_step": 2, "rmsprop_step": 3, "adagrad_step": 1}
 
 
 @pytest.mark.parametrize("name", STATES)

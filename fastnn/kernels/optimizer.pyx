@@ -65,11 +65,12 @@ cdef int launch_row_sizes(size_t *sizes, void **counts, size_t count, int dtype)
 
 
 cdef int place_rows(RowGradient gradient, size_t t, size_t count, void **rows, size_t *sizes) except -1:
-    """Fill in tensor t's entries of the tables of rows, of their numbers, and of widths; rows, sizes: where these begin."""
+    """Fill in tensor t's entries of the tables of rows and of their numbers, of sizes as they are now, and of widths; rows, sizes: where these begin."""
     cdef cnp.ndarray places = gradient.rows, number = gradient.range, values = gradient.values
     rows[t] = cnp.PyArray_DATA(places)
     rows[count + t] = <int64_t *>cnp.PyArray_DATA(number) + 1
     sizes[count + t] = cnp.PyArray_DIM(values, 1)
+    sizes[t] = max(len(gradient), 1) * sizes[count + t]
     return 0
 
 
@@ -103,7 +104,7 @@ cdef class OptimizerGroup:
         cdef Py_ssize_t i
         cdef bint fresh = True
         cdef object p, grad
-        self.configure(settings)
+        self.set_options(settings)
         for i in range(len(self.parameters)):
             p = self.parameters[i]
             grad = None if p.stale else p._grad
@@ -112,17 +113,21 @@ cdef class OptimizerGroup:
                 break
         if not fresh:
             self.tabulate()
-            self.check_rows()
+        self.check_rows()
         if self.tables.elements:
             self.launch_step()
 
     def configure(self, tuple settings not None):
         """Set what the steps to come, recorded ones too, read."""
+        self.set_options(settings)
+        self.check_rows()
+
+    cdef int set_options(self, tuple settings) except -1:
         cdef Py_ssize_t i
         for i in range(len(settings)):
             self.options[i] = settings[i]
         self.settings = settings
-        self.check_rows()
+        return 0
 
     cdef int check_rows(self) except -1:
         """ValueError if there is a gradient that has only some rows, and the optimizer changes the others, too."""
@@ -155,12 +160,14 @@ cdef class OptimizerGroup:
         cdef Tables tables = Tables(count)
         for t, i in enumerate(members):
             p = self.parameters[i]
+            data = p.data
+            tables.sizes[t] = cnp.PyArray_SIZE(data)
             if isinstance(p._grad, RowGradient):
+                grad = p._grad.values
                 place_rows(p._grad, t, count, tables.pointers + 3 * count, tables.sizes)
                 tables.sparse = i if tables.sparse < 0 else tables.sparse
-                data, grad = p.data, p._grad.values
             else:
-                data, grad = p.data, p._grad
+                grad = p._grad
             if t and dtype_index(data) != tables.dtype:
                 raise TypeError("the parameters of a group must have one dtype")
             tables.dtype = dtype_index(data)
@@ -173,7 +180,6 @@ cdef class OptimizerGroup:
                         self.states[k][i] = self.states[k][i].astype(data.dtype, order="K")
                     state = self.states[k][i]
                     tables.pointers[(5 + k) * count + t] = cnp.PyArray_DATA(state)
-            tables.sizes[t] = cnp.PyArray_SIZE(data)
             tables.elements += tables.sizes[t]
         self.tables = tables
         self.data = [p.data for p in self.parameters]
@@ -229,11 +235,11 @@ cdef class Gradients:
                 raise TypeError(f"gradients[{i}] must have gradients[0]'s dtype {arrays[0].dtype}, got {g.dtype}")
             self.dtype = dtype_index(g)
             self.pointers[i], self.sizes[i] = cnp.PyArray_DATA(g), cnp.PyArray_SIZE(g)
-            self.elements += self.sizes[i]
             self.blocks += (self.sizes[i] + BLOCK - 1) // BLOCK
             if isinstance(gradients[i], RowGradient):
                 place_rows(gradients[i], i, self.count, self.rows, self.sizes)
                 self.sparse = True
+            self.elements += self.sizes[i]
 
     def __dealloc__(self):
         free(self.pointers)
