@@ -57,6 +57,7 @@ KERNEL(embedding_backward, embedding_backward)
     const T *scale = (const T *)a->scale;
     T *dweight = (T *)a->dweight;
     fnn_share(dim, EMBEDDING_GRAIN, part, parts, &j, &last);
+    if (j == last) return; /* there may be any number of rows without columns */
     ptrdiff_t width = (ptrdiff_t)(last - j);
     size_t row = a->range ? (size_t)a->range[0] : 0, rows = a->range ? (size_t)a->range[1] : a->accumulate ? 0 : a->rows;
     for (; row < rows; row++) { /* those that are not added to */

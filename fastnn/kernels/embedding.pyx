@@ -242,8 +242,9 @@ def embedding_bag(weight, ids, offsets=None, per_sample_weights=None, mode="mean
         winners = new(2, shape, cnp.NPY_INT64)
     args.y, args.winners, args.weight, args.ids, args.offsets, args.scale = data(y), data(winners), data(b.w), data(b.ids), data(b.offsets), data(b.scale)
     args.n, args.bags, args.length, args.dim, args.padding_idx, args.mode = b.n, b.count, b.length, b.dim, b.padding_idx, b.mode
-    launch(kernels.embedding_bag_forward[dtype_index(b.w)], &args, sizeof(args),
-           20.0 * (b.n + b.count) + 1.0 * b.dim * (b.count + b.n * (0.3 if winners is None else 3)))
+    if b.dim:  # there may be any number of bags without columns
+        launch(kernels.embedding_bag_forward[dtype_index(b.w)], &args, sizeof(args),
+               20.0 * (b.n + b.count) + 1.0 * b.dim * (b.count + b.n * (0.3 if winners is None else 3)))
     return y, winners
 
 
@@ -269,5 +270,6 @@ def embedding_bag_backward(dy, weight, ids, offsets=None, per_sample_weights=Non
         dscale = new(cnp.PyArray_NDIM(b.ids), cnp.PyArray_DIMS(b.ids), cnp.PyArray_TYPE(b.w))
         args.dscale, args.dy, args.weight, args.ids, args.offsets = data(dscale), data(g), data(b.w), data(b.ids), data(b.offsets)
         args.n, args.bags, args.length, args.dim, args.padding_idx = b.n, b.count, b.length, b.dim, b.padding_idx
-        launch(kernels.embedding_bag_dots[dtype_index(b.w)], &args, sizeof(args), b.n * (20 + 0.3 * b.dim))
+        if b.n:
+            launch(kernels.embedding_bag_dots[dtype_index(b.w)], &args, sizeof(args), b.n * (20 + 0.3 * b.dim))
     return scatter(g, b.ids, b.offsets, b.scale, best, b.count, b.length, b.rows, b.padding_idx, b.mode == MEAN, scale_grad_by_freq, dweight, accumulate), dscale
