@@ -30,6 +30,20 @@ def _image(sizes, layer, d):
     return [between.train(), nn.Linear(features, 8, dtype=d, rng=7)]
 
 
+class _Looked(Module):
+    """x plus what a table has for fixed ids, one (or a bag) for each row of x."""
+
+    def __init__(self, table, ids):
+        self.table, self.ids = table, ids
+
+    def forward(self, x):
+        return kernels.add(x, self.table(self.ids[: len(x)]))
+
+    def backward(self, dy):
+        self.table.backward(dy)
+        return dy
+
+
 # Each layer in the place where it stands in a model of (6, 8) inputs and (6, 4) outputs; `d` is the dtype.
 LAYERS = {
     "Identity": lambda d: [nn.Identity()],
@@ -71,6 +85,10 @@ LAYERS = {
     "Softmin": lambda d: [nn.Softmin(1)],
     "LogSoftmax": lambda d: [nn.LogSoftmax(1)],
     "Threshold": lambda d: [nn.Threshold(0.1, -0.2)],
+    "Embedding": lambda d: [_Looked(nn.Embedding(5, 8, padding_idx=1, dtype=d, rng=5), np.arange(100) ** 2 % 5)],
+    "Embedding by frequency": lambda d: [_Looked(nn.Embedding(5, 8, scale_grad_by_freq=True, max_norm=2.0, dtype=d, rng=5), np.arange(100) ** 2 % 5)],
+    "EmbeddingBag": lambda d: [_Looked(nn.EmbeddingBag(5, 8, padding_idx=1, dtype=d, rng=5), np.arange(300).reshape(100, 3) % 5)],
+    "EmbeddingBag max": lambda d: [_Looked(nn.EmbeddingBag(5, 8, mode="max", dtype=d, rng=5), np.arange(300).reshape(100, 3) % 5)],
     "Conv1d": lambda d: [nn.Unflatten(1, (2, 4)), nn.Conv1d(2, 2, 3, padding=1, dtype=d, rng=5), nn.Flatten()],
     "Conv2d": lambda d: [nn.Unflatten(1, (2, 2, 2)), nn.Conv2d(2, 2, 3, padding=1, dtype=d, rng=5), nn.ReLU(), nn.Flatten()],
     "Conv2d groups": lambda d: [nn.Unflatten(1, (2, 2, 2)), nn.Conv2d(2, 8, 2, groups=2, bias=False, dtype=d, rng=5), nn.Flatten()],
@@ -149,6 +167,7 @@ OPTIMIZERS = {
     "AdamW": lambda p: optim.AdamW(p, lr=0.01),
     "RMSprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
     "Adagrad": lambda p: optim.Adagrad(p, lr=0.01),
+    "SparseAdam": lambda p: optim.SparseAdam(p, lr=0.01),
     "groups": lambda p: optim.SGD([{"params": p[:2], "lr": 0.2}, {"params": p[2:]}], lr=0.1, momentum=0.5),
 }
 

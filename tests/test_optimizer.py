@@ -19,11 +19,12 @@ CASES = {
     "adam": (optim.Adam, {"lr": 0.01, "weight_decay": 0.1}, reference.adam_step, (0, 1)),
     "adam amsgrad": (optim.Adam, {"lr": 0.01, "amsgrad": True, "betas": (0.5, 0.7), "maximize": True}, reference.adam_step, (0, 1, 2)),
     "adamw": (optim.AdamW, {"lr": 0.01, "weight_decay": 0.2}, reference.adamw_step, (0, 1)),
+    "sparse adam": (optim.SparseAdam, {"lr": 0.01, "betas": (0.5, 0.7), "eps": 0.1, "maximize": True}, reference.sparse_adam_step, (0, 1)),
     "rmsprop": (optim.RMSprop, {"lr": 0.01, "weight_decay": 0.1}, reference.rmsprop_step, (0, None, None)),
     "rmsprop centered": (optim.RMSprop, {"lr": 0.01, "centered": True, "momentum": 0.9}, reference.rmsprop_step, (0, 2, 1)),
     "adagrad": (optim.Adagrad, {"lr": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.3}, reference.adagrad_step, (0,)),
 }
-COUNTS_STEPS = {reference.sgd_step, reference.adam_step, reference.adamw_step, reference.adagrad_step}
+COUNTS_STEPS = {reference.sgd_step, reference.adam_step, reference.adamw_step, reference.sparse_adam_step, reference.adagrad_step}
 
 
 def make_parameters(rng, dtype, order="C"):

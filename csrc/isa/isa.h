@@ -61,6 +61,7 @@
 #include "../ops/local_response_norm.h"
 #include "../ops/fold.h"
 #include "../ops/last_step.h"
+#include "../ops/embedding.h"
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #pragma GCC pop_options
 #endif

@@ -20,3 +20,16 @@ KERNEL(check_unit_interval, check)
     for (size_t i = 0; outside && i < a->n && !*a->bad; i++)
         if (x[i] < 0 || x[i] > 1) *a->bad = (int64_t)i + 1;
 }
+
+/* Begins with 0, never falls, and stays within `classes`, which it ends with if `ignore` is not 0. */
+KERNEL(check_offsets, check)
+{
+    const int64_t *offset = (const int64_t *)a->x;
+    (void)part, (void)parts;
+    *a->bad = 0;
+    for (size_t i = 0; i < a->n && !*a->bad; i++) {
+        int64_t least = i ? offset[i - 1] : 0, most = i ? (int64_t)a->classes : 0;
+        int last = a->ignore && i + 1 == a->n;
+        if (offset[i] < least || offset[i] > most || (last && offset[i] != (int64_t)a->classes)) *a->bad = (int64_t)i + 1;
+    }
+}

@@ -44,6 +44,8 @@ KERNEL(gradient_norm_partials, clip)
             if (block >= begin && block < end) a->partials[block] = block_norm(g + i, n, a->norm);
         }
     }
+    for (; block < end; block++) /* of gradients that have fewer rows than they might */
+        if (block >= begin) a->partials[block] = 0;
 }
 
 /* total[0] = the norm; total[1] = what to multiply with, at most 1. */

@@ -4,6 +4,8 @@
  * of their own. Everything is element-wise, hence the same bits for any cut. Settings and step counts are read from memory at each
  * call: a recorded step sees a changed learning rate. *steps[t] counts tensor t's steps, this one included (optimizer_tick).
  *
+ * A gradient may have only some rows of its tensor (ops/embedding.h): then only these are updated, and what counts is their number at that time.
+ *
  * Formulas and the order of operations are those of PyTorch's single-tensor implementations; where an update is
  * a x + y it is one fused multiply-add. */
 
@@ -26,24 +28,30 @@ FNN_INLINE void optimizer_span(const fnn_optimizer_args *a, size_t t, size_t i, 
     const T *g = (const T *)a->gradients[t];
     for (int k = 0; k < states; k++) s[k] = (T *)a->states[(size_t)k * a->count + t];
     Update u = {v_zero(), v_zero(), {v_zero(), v_zero(), v_zero()}};
-    for (; i + W <= end; i += W) {
-        u.w = v_load(w + i), u.g = v_load(g + i);
+    for (size_t next = end, at = i; i < end; i = next) { /* all at once, or row by row: element i of g belongs to element `at` of w */
+        if (a->rows[t]) {
+            size_t width = a->widths[t], row = i / width;
+            at = (size_t)a->rows[t][row] * width + i % width;
+            next = (row + 1) * width < end ? (row + 1) * width : end;
+        }
+        for (; i + W <= next; i += W, at += W) {
+            u.w = v_load(w + at), u.g = v_load(g + i);
+            for (int k = 0; k < states; k++)
+                if (s[k]) u.s[k] = v_load(s[k] + at);
+            update(&u, c);
+            v_store(w + at, u.w);
+            for (int k = 0; k < states; k++)
+                if (s[k]) v_store(s[k] + at, u.s[k]);
+        }
+        if (i == next) continue;
+        size_t n = next - i;
+        u.w = v_load_n(w + at, n), u.g = v_load_n(g + i, n);
         for (int k = 0; k < states; k++)
-            if (s[k]) u.s[k] = v_load(s[k] + i);
+            if (s[k]) u.s[k] = v_load_n(s[k] + at, n);
         update(&u, c);
-        v_store(w + i, u.w);
+        v_store_n(w + at, u.w, n);
         for (int k = 0; k < states; k++)
-            if (s[k]) v_store(s[k] + i, u.s[k]);
-    }
-    if (i < end) {
-        size_t n = end - i;
-        u.w = v_load_n(w + i, n), u.g = v_load_n(g + i, n);
-        for (int k = 0; k < states; k++)
-            if (s[k]) u.s[k] = v_load_n(s[k] + i, n);
-        update(&u, c);
-        v_store_n(w + i, u.w, n);
-        for (int k = 0; k < states; k++)
-            if (s[k]) v_store_n(s[k] + i, u.s[k], n);
+            if (s[k]) v_store_n(s[k] + at, u.s[k], n);
     }
 }
 
@@ -70,6 +78,14 @@ KERNEL(optimizer_tick, optimizer_tick)
     (void)parts;
     if (part == 0)
         for (size_t t = 0; t < a->count; t++) *a->steps[t] += 1;
+}
+
+KERNEL(row_sizes, row_sizes)
+{
+    (void)parts;
+    if (part == 0)
+        for (size_t t = 0; t < a->count; t++)
+            if (a->counts[t]) a->sizes[t] = (size_t)*a->counts[t] * a->widths[t];
 }
 
 /* g = ±gradient + weight_decay w, for the optimizers with that L2 penalty. c[0]: weight decay, flag[0]: maximize. */
@@ -106,9 +122,10 @@ KERNEL(sgd_step, optimizer)
     }
 }
 
-/* --- Adam and AdamW. settings: lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize ---
+/* --- Adam, AdamW and SparseAdam. settings: lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize, sparse ---
  * m += (1 - beta1)(g - m); v = beta2 v + (1 - beta2) g²; with amsgrad v̂ = max(v̂, v), else v̂ = v;
  * w -= lr / (1 - beta1^t) m / (√v̂ / √(1 - beta2^t) + eps). Decoupled: w *= 1 - lr weight_decay first, and g is not decayed.
+ * Sparse: eps is added before the correction of v, w -= lr √(1 - beta2^t) / (1 - beta1^t) m / (√v + eps).
  * The inner quotient is a product with the reciprocal: a second division would cost as much as all the rest.
  * c: 1 1 - beta1, 2 beta2, 3 1 - beta2, 4 -lr / (1 - beta1^t), 5 1 / √(1 - beta2^t), 6 eps, 7 1 - lr weight_decay. */
 FNN_INLINE void adam_finish(Update *u, const Coefficients *c, V v)
@@ -149,8 +166,9 @@ KERNEL(adam_step, optimizer)
     FOR_EACH_SPAN(a, t, i, end) {
         if (*a->steps[t] != step) {
             step = *a->steps[t];
-            c.c[4] = v_set((T)(-s[0] / (1 - whole_power(s[1], step))));
-            c.c[5] = v_set((T)(1 / sqrt(1 - whole_power(s[2], step))));
+            double root = sqrt(1 - whole_power(s[2], step));
+            c.c[4] = v_set((T)(-s[0] * (s[8] != 0 ? root : 1) / (1 - whole_power(s[1], step))));
+            c.c[5] = v_set((T)(s[8] != 0 ? 1 : 1 / root));
         }
         if (s[6] != 0)
             optimizer_span(a, t, i, end, 3, &c, adam_amsgrad_update);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastnn.bench import convolutions, elementwise, images, losses, networks, norms, pooling, products, rowwise, spatial
+from fastnn.bench import convolutions, elementwise, embeddings, images, losses, networks, norms, pooling, products, rowwise, spatial
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {
@@ -16,6 +16,7 @@ AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "norm": norms.norm_cases,
     "pooling": pooling.pooling_cases,
     "spatial": spatial.spatial_cases,
+    "embedding": embeddings.embedding_cases,
     "conv": convolutions.conv_cases,
     "training": networks.training_cases,
     "captured": networks.captured_cases,

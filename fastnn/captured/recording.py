@@ -14,6 +14,7 @@ from fastnn.captured.calls import Call, Label
 from fastnn.captured.errors import CaptureError
 from fastnn.captured.memory import Memory, Region
 from fastnn.kernels._core import Record, kernel_addresses
+from fastnn.kernels._parameter import RowGradient
 from fastnn.nn.module import Array, Module, Parameter
 
 
@@ -35,8 +36,9 @@ def arrays_in(value: Any) -> Iterator[Array]:
         yield value
     elif isinstance(value, Parameter):
         yield value.data
-        if value._grad is not None:
-            yield value._grad
+        yield from arrays_in(value._grad)
+    elif isinstance(value, RowGradient):
+        yield from value.arrays
     elif isinstance(value, (tuple, list)):
         for item in value:
             yield from arrays_in(item)

@@ -174,7 +174,7 @@ class CapturedStep(Captured):
     def _changed(self, recording: Recording, computed: int, parameters: list[Any]) -> tuple[Region, ...]:
         """What the first so many calls change for good: statistics, counters, and the gradients that they add to."""
         memory = recording.memory
-        overwritten = {memory.add_array(p._grad) for p in parameters if p._grad is not None} if self.turn == 0 else set()
+        overwritten = {memory.add_array(array) for p in parameters for array in arrays_in(p._grad)} if self.turn == 0 else set()
         found: dict[Region, None] = {}
         for call in recording.calls[:computed]:
             for argument, address in call.pointers():

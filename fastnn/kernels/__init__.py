@@ -79,6 +79,11 @@ from fastnn.kernels.elementwise import multiply_backward as multiply_backward
 from fastnn.kernels.elementwise import scale as scale
 from fastnn.kernels.elementwise import scale_backward as scale_backward
 from fastnn.kernels.elementwise import sum_to as sum_to
+from fastnn.kernels.embedding import embedding as embedding
+from fastnn.kernels.embedding import embedding_backward as embedding_backward
+from fastnn.kernels.embedding import embedding_bag as embedding_bag
+from fastnn.kernels.embedding import embedding_bag_backward as embedding_bag_backward
+from fastnn.kernels.embedding import embedding_renorm_ as embedding_renorm_
 from fastnn.kernels.group_norm import group_norm as group_norm
 from fastnn.kernels.group_norm import group_norm_backward as group_norm_backward
 from fastnn.kernels.group_norm import instance_norm as instance_norm

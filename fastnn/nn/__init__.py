@@ -51,6 +51,8 @@ from fastnn.nn.dropout import Dropout as Dropout
 from fastnn.nn.dropout import Dropout1d as Dropout1d
 from fastnn.nn.dropout import Dropout2d as Dropout2d
 from fastnn.nn.dropout import Dropout3d as Dropout3d
+from fastnn.nn.embedding import Embedding as Embedding
+from fastnn.nn.embedding import EmbeddingBag as EmbeddingBag
 from fastnn.nn.group_norm import GroupNorm as GroupNorm
 from fastnn.nn.instance_norm import InstanceNorm1d as InstanceNorm1d
 from fastnn.nn.instance_norm import InstanceNorm2d as InstanceNorm2d

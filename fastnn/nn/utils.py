@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fastnn.kernels._parameter import RowGradient
 from fastnn.kernels.optimizer import clip_grad_norm, clip_grad_value
 from fastnn.nn.module import Array, Parameter
 
 
-def _gradients(parameters: Parameter | Iterable[Parameter]) -> list[Array]:
+def _gradients(parameters: Parameter | Iterable[Parameter]) -> list[Array | RowGradient]:
     members = [parameters] if isinstance(parameters, Parameter) else parameters
-    return [parameter.grad for parameter in members if not parameter.stale]
+    return [p._grad if isinstance(p._grad, RowGradient) else p.grad for p in members if not p.stale]
 
 
 def clip_grad_norm_(

@@ -6,6 +6,7 @@ from fastnn.optim.adam import AdamW as AdamW
 from fastnn.optim.optimizer import Optimizer as Optimizer
 from fastnn.optim.rmsprop import RMSprop as RMSprop
 from fastnn.optim.sgd import SGD as SGD
+from fastnn.optim.sparse_adam import SparseAdam as SparseAdam
 from fastnn.optim.schedules import ConstantLR as ConstantLR
 from fastnn.optim.schedules import CosineAnnealingLR as CosineAnnealingLR
 from fastnn.optim.schedules import CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts

@@ -69,6 +69,13 @@ from .dropout import (
     dropout_next as dropout_next,
     dropout_next_backward as dropout_next_backward,
 )
+from .embedding import (
+    embedding as embedding,
+    embedding_backward as embedding_backward,
+    embedding_bag as embedding_bag,
+    embedding_bag_backward as embedding_bag_backward,
+    embedding_renorm_ as embedding_renorm_,
+)
 from .loss import (
     binary_cross_entropy as binary_cross_entropy,
     binary_cross_entropy_backward as binary_cross_entropy_backward,
@@ -134,6 +141,7 @@ from .optimizer import (
     clip_grad_value as clip_grad_value,
     rmsprop_step as rmsprop_step,
     sgd_step as sgd_step,
+    sparse_adam_step as sparse_adam_step,
 )
 from .pad import pad as pad
 from .pad import pad_backward as pad_backward

@@ -95,6 +95,26 @@ def adamw_step(
     adam_step(param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, step, lr=lr, betas=betas, eps=eps, maximize=maximize)
 
 
+def sparse_adam_step(
+    param: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    step: int = 1,
+    *,
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    maximize: bool = False,
+) -> None:
+    """Adam's m and v, param -= lr sqrt(1 - b2^step) / (1 - b1^step) m / (sqrt(v) + eps); all arrays hold the used rows alone."""
+    beta1, beta2 = betas
+    g = _gradient(param, grad, 0.0, maximize)
+    exp_avg += (1 - beta1) * (g - exp_avg)
+    exp_avg_sq[...] = beta2 * exp_avg_sq + (1 - beta2) * g * g
+    param -= lr * math.sqrt(1 - beta2**step) / (1 - beta1**step) * (exp_avg / (np.sqrt(exp_avg_sq) + eps))
+
+
 def rmsprop_step(
     param: Array,
     grad: Array,

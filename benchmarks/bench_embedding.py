@@ -1,0 +1,7 @@
+"""Lookups in a table, forward and backward, and training steps with a dense gradient or one of the used rows alone."""
+
+AREAS = ("embedding",)
+
+
+def test_embedding(benchmark, call):
+    benchmark(call)
