@@ -2,6 +2,9 @@
 
 x: (T, B, in), or (B, T, in) where batch_first. weights: for each direction (weight_ih, weight_hh, bias_ih, bias_hh), of an LSTM with projection with weight_hr behind
 them, in PyTorch's shapes and order of gates; biases may be None. The second direction goes through time backwards. All steps of a direction are one launch.
+
+table: (rows, in), or None. With one, x holds integers, (T, B), and stands for table[x]: the products with weight_ih and their gradients are then made
+for each row of the table, not for each step of each sequence. The gradient of x is that of the table.
 """
 cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
@@ -15,6 +18,7 @@ from fastnn.kernels._table cimport (
 import numpy as np
 
 from fastnn.kernels.elementwise import add
+from fastnn.kernels.embedding import embedding, embedding_backward
 from fastnn.kernels.matmul import linear, linear_backward
 
 cnp.import_array()
@@ -31,17 +35,20 @@ cdef struct Sizes:
     ptrdiff_t steps, rows, inputs, gates, units, size, directions
 
 
-cdef Sizes sizes_of(Cell cell, cnp.ndarray x, list weights, bint batch_first) except *:
-    """The sizes, once x and all weights are known to fit them."""
+cdef Sizes sizes_of(Cell cell, cnp.ndarray x, cnp.ndarray table, list weights, bint batch_first) except *:
+    """The sizes, once x, the table and all weights are known to fit them."""
     cdef Sizes s
     cdef cnp.npy_intp shape[2]
     cdef int projected
     s.units = s.size = 0
-    if cnp.PyArray_NDIM(x) != 3:
-        raise ValueError(f"x must have shape {'(B, T, in)' if batch_first else '(T, B, in)'}, got {np.shape(x)}")
+    cdef cnp.ndarray values = x if table is None else table
+    if cnp.PyArray_NDIM(x) != (3 if table is None else 2):
+        raise ValueError(f"x must have shape {'(B, T' if batch_first else '(T, B'}{', in' if table is None else ''}), got {np.shape(x)}")
+    if table is not None and cnp.PyArray_NDIM(table) != 2:
+        raise ValueError(f"table must have shape (rows, in), got {np.shape(table)}")
     if len(weights) not in (1, 2):
         raise ValueError(f"weights must have one tuple for each of one or two directions, got {len(weights)}")
-    s.steps, s.rows, s.inputs = cnp.PyArray_DIM(x, batch_first), cnp.PyArray_DIM(x, not batch_first), cnp.PyArray_DIM(x, 2)
+    s.steps, s.rows, s.inputs = cnp.PyArray_DIM(x, batch_first), cnp.PyArray_DIM(x, not batch_first), values.shape[values.ndim - 1]
     s.gates, s.directions = 4 if cell == LSTM else 3 if cell == GRU else 1, len(weights)
     if s.steps == 0:
         raise ValueError(f"x must have at least one step, got shape {np.shape(x)}")
@@ -59,9 +66,9 @@ cdef Sizes sizes_of(Cell cell, cnp.ndarray x, list weights, bint batch_first) ex
         for name, array, needed in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"), entry, wanted):
             if array is None and name[0] == "b" or name == "weight_hr" and not projected:
                 continue
-            same_dtype(x, "x", strided(array, name), name)
+            same_dtype(values, "x" if table is None else "table", strided(array, name), name)
             if np.shape(array) != needed:
-                raise ValueError(f"{name} must have shape {needed} for x of shape {np.shape(x)}, got {np.shape(array)}")
+                raise ValueError(f"{name} must have shape {needed} for {'x' if table is None else 'a table'} of shape {np.shape(values)}, got {np.shape(array)}")
     return s
 
 
@@ -126,11 +133,12 @@ cdef int run(fnn_kernel kernel, const void *args, size_t size, Sizes s, ptrdiff_
     return launch_shares(kernel, args, size, parts, cycles, True)
 
 
-cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c0, object lengths, bint batch_first, bint save):
-    """y, h_n, c_n, and what each direction saved."""
-    cdef cnp.ndarray x = real(inputs, "x"), h, c, y, h_n, c_n = None, gates, w, before, cells, extra, projection, counts
+cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c0, object rows, object lengths, bint batch_first, bint save):
+    """y, h_n, c_n, and what each direction saved. rows: the table, or None."""
+    cdef cnp.ndarray table = None if rows is None else real(rows, "table"), ids = real(inputs, "x") if rows is None else integers(inputs, "x"), h, c, y, h_n, c_n = None, gates, w, before, cells, extra, projection, counts
     cdef list directions = list(weights), saved = []
-    cdef Sizes s = sizes_of(cell, x, directions, batch_first)
+    cdef Sizes s = sizes_of(cell, ids, table, directions, batch_first)
+    cdef cnp.ndarray x = ids if table is None else table
     cdef fnn_recurrent_args args
     cdef cnp.npy_intp shape[3]
     cdef int typenum = cnp.PyArray_TYPE(x), dtype = dtype_index(x)
@@ -152,6 +160,8 @@ cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c
         weight_hh, bias_hh = directions[d][1], directions[d][3]
         w = strided(weight_hh, "weight_hh")
         gates = linear(x, directions[d][0], directions[d][2])
+        if table is not None:
+            gates = embedding(gates, ids)
         before = cells = extra = projection = None
         projected = len(directions[d]) == 5 and directions[d][4] is not None
         if save:
@@ -197,12 +207,13 @@ cdef fnn_kernel backward_kernel(Cell cell, int dtype) noexcept:
     return kernels.rnn_relu_backward[dtype] if cell == RNN_RELU else kernels.rnn_tanh_backward[dtype]
 
 
-cdef tuple backward(Cell cell, object dys, object inputs, object weights, object all_saved, object dh_last, object dc_last, object lengths, bint batch_first,
+cdef tuple backward(Cell cell, object dys, object inputs, object weights, object all_saved, object dh_last, object dc_last, object rows, object lengths, bint batch_first,
                     object gradients, object accumulate, bint input_gradient, bint state_gradients):
     """dx, dh0, dc0, and the gradients of each direction's weights."""
-    cdef cnp.ndarray x = real(inputs, "x"), dy, dh_n, dc_n, dh = None, dc = None, dgates, dextra, w, gates, before, cells, extra, counts, projection
+    cdef cnp.ndarray table = None if rows is None else real(rows, "table"), ids = real(inputs, "x") if rows is None else integers(inputs, "x"), dy, dh_n, dc_n, dh = None, dc = None, dgates, dextra, w, gates, before, cells, extra, counts, projection
     cdef list directions = list(weights), made = []
-    cdef Sizes s = sizes_of(cell, x, directions, batch_first)
+    cdef Sizes s = sizes_of(cell, ids, table, directions, batch_first)
+    cdef cnp.ndarray x = ids if table is None else table
     cdef fnn_recurrent_backward_args args
     cdef cnp.npy_intp shape[3]
     cdef int typenum = cnp.PyArray_TYPE(x), dtype = dtype_index(x)
@@ -247,8 +258,9 @@ cdef tuple backward(Cell cell, object dys, object inputs, object weights, object
         args.scratch = scratch.data
         run(backward_kernel(cell, dtype), &args, sizeof(args), s, s.size if projection is None else 2 * s.size, dtype)
         give_back(scratch)
+        of_x = dgates if table is None else embedding_backward(dgates, ids, cnp.PyArray_DIM(table, 0))
         one, dw_ih, db_ih = linear_backward(
-            dgates, x, directions[d][0], dweight=targets[0], dbias=targets[2], accumulate=add_to[0], input_gradient=input_gradient,
+            of_x, x, directions[d][0], dweight=targets[0], dbias=targets[2], accumulate=add_to[0], input_gradient=input_gradient,
             bias_gradient=directions[d][2] is not None)
         _, dw_hh, db_hh = linear_backward(
             dextra if cell == GRU else dgates, before, directions[d][1], dweight=targets[1], dbias=targets[3], accumulate=add_to[1], input_gradient=False,
@@ -270,55 +282,55 @@ cdef Cell rnn_cell(object nonlinearity) except *:
 
 # --- the functions ---
 
-def rnn(x, weights, h0=None, *, nonlinearity="tanh", lengths=None, batch_first=False, save=False):
+def rnn(x, weights, h0=None, *, nonlinearity="tanh", table=None, lengths=None, batch_first=False, save=False):
     """h[t] = nonlinearity(weight_ih x[t] + bias_ih + weight_hh h[t-1] + bias_hh).
 
     x: (T, B, in); h0: (directions, B, hidden), or None: 0; lengths: (B,) integers from 0 to T, or None: T. Returns y (T, B, directions hidden), 0
     beyond a sequence's length; h_n (directions, B, hidden), after its last step; and what rnn_backward needs, where `save`. ValueError
     or TypeError where shapes or dtypes do not fit.
     """
-    y, h_n, _, saved = forward(rnn_cell(nonlinearity), x, weights, h0, None, lengths, batch_first, save)
+    y, h_n, _, saved = forward(rnn_cell(nonlinearity), x, weights, h0, None, table, lengths, batch_first, save)
     return y, h_n, saved
 
 
-def rnn_backward(dy, x, weights, saved, *, dh_n=None, nonlinearity="tanh", lengths=None, batch_first=False, gradients=None, accumulate=None, input_gradient=True,
+def rnn_backward(dy, x, weights, saved, *, dh_n=None, nonlinearity="tanh", table=None, lengths=None, batch_first=False, gradients=None, accumulate=None, input_gradient=True,
                  state_gradients=True):
     """The gradients (dx, dh0, [(dweight_ih, dweight_hh, dbias_ih, dbias_hh), …]) of `rnn`, for those of y and h_n, either of which may be None.
 
     gradients: like weights, arrays to write into, or where `accumulate` has True in their place to add to; a bias goes with the weight before it.
     """
-    dx, dh, _, made = backward(rnn_cell(nonlinearity), dy, x, weights, saved, dh_n, None, lengths, batch_first, gradients, accumulate, input_gradient, state_gradients)
+    dx, dh, _, made = backward(rnn_cell(nonlinearity), dy, x, weights, saved, dh_n, None, table, lengths, batch_first, gradients, accumulate, input_gradient, state_gradients)
     return dx, dh, made
 
 
-def lstm(x, weights, h0=None, c0=None, *, lengths=None, batch_first=False, save=False):
+def lstm(x, weights, h0=None, c0=None, *, table=None, lengths=None, batch_first=False, save=False):
     """i, f, g, o = the gates weight_ih x[t] + bias_ih + weight_hh h[t-1] + bias_hh; c[t] = sigmoid(f) c[t-1] + sigmoid(i) tanh(g); h[t] = sigmoid(o) tanh(c[t]).
 
     As `rnn`, with c0 (directions, B, hidden) and c_n behind h_n: returns y, h_n, c_n, saved. With weight_hr (size, hidden), h[t] is weight_hr times that,
     and y, h0 and h_n have `size` in the place of hidden.
     """
-    y, h_n, c_n, saved = forward(LSTM, x, weights, h0, c0, lengths, batch_first, save)
+    y, h_n, c_n, saved = forward(LSTM, x, weights, h0, c0, table, lengths, batch_first, save)
     return y, h_n, c_n, saved
 
 
-def lstm_backward(dy, x, weights, saved, *, dh_n=None, dc_n=None, lengths=None, batch_first=False, gradients=None, accumulate=None, input_gradient=True,
+def lstm_backward(dy, x, weights, saved, *, dh_n=None, dc_n=None, table=None, lengths=None, batch_first=False, gradients=None, accumulate=None, input_gradient=True,
                   state_gradients=True):
     """The gradients (dx, dh0, dc0, [(dweight_ih, dweight_hh, dbias_ih, dbias_hh), …]) of `lstm`; arguments as of rnn_backward."""
-    return backward(LSTM, dy, x, weights, saved, dh_n, dc_n, lengths, batch_first, gradients, accumulate, input_gradient, state_gradients)
+    return backward(LSTM, dy, x, weights, saved, dh_n, dc_n, table, lengths, batch_first, gradients, accumulate, input_gradient, state_gradients)
 
 
-def gru(x, weights, h0=None, *, lengths=None, batch_first=False, save=False):
+def gru(x, weights, h0=None, *, table=None, lengths=None, batch_first=False, save=False):
     """r, z = sigmoid(weight_ih x[t] + bias_ih + weight_hh h[t-1] + bias_hh); n = tanh(W_in x[t] + b_in + r (W_hn h[t-1] + b_hn)); h[t] = n + z (h[t-1] - n).
 
     Arguments and results as of `rnn`.
     """
-    y, h_n, _, saved = forward(GRU, x, weights, h0, None, lengths, batch_first, save)
+    y, h_n, _, saved = forward(GRU, x, weights, h0, None, table, lengths, batch_first, save)
     return y, h_n, saved
 
 
-def gru_backward(dy, x, weights, saved, *, dh_n=None, lengths=None, batch_first=False, gradients=None, accumulate=None, input_gradient=True, state_gradients=True):
+def gru_backward(dy, x, weights, saved, *, dh_n=None, table=None, lengths=None, batch_first=False, gradients=None, accumulate=None, input_gradient=True, state_gradients=True):
     """The gradients (dx, dh0, [(dweight_ih, dweight_hh, dbias_ih, dbias_hh), …]) of `gru`; arguments as of rnn_backward."""
-    dx, dh, _, made = backward(GRU, dy, x, weights, saved, dh_n, None, lengths, batch_first, gradients, accumulate, input_gradient, state_gradients)
+    dx, dh, _, made = backward(GRU, dy, x, weights, saved, dh_n, None, table, lengths, batch_first, gradients, accumulate, input_gradient, state_gradients)
     return dx, dh, made
 
 

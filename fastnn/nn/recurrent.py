@@ -102,16 +102,17 @@ class _Recurrent(Module):
 
     # --- all layers ---
 
-    def forward(self, x: Array, state: Any = None, lengths: ArrayLike | None = None) -> tuple[Array, Any]:
+    def forward(self, x: Array, state: Any = None, lengths: ArrayLike | None = None, table: Array | None = None) -> tuple[Array, Any]:
         """The output of the last layer for each step, and the state after the last one.
 
         x: (T, B, input_size), (B, T, input_size) where batch_first, or without a batch (T, input_size). state: the initial one of all layers, (layers
         directions, B, hidden), of an LSTM the pair (h, c) of such; None: 0. lengths: (B,) integers from 0 to T: steps beyond a sequence's length
-        are left out, their outputs are 0. Returns output (T, B, directions hidden) and the state after each sequence's last step.
+        are left out, their outputs are 0. table: (rows, input_size): x then holds integers (T, B) and stands for table[x], at a fraction of the
+        work where its rows are fewer than the steps of all sequences; backward returns the gradient of the table. Returns output (T, B, directions hidden) and the state after each sequence's last step.
         """
         x = np.asarray(x)
-        unbatched = x.ndim == 2
-        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
+        unbatched = x.ndim == 2 and table is None
+        if table is None and (x.ndim not in (2, 3) or x.shape[-1] != self.input_size):
             shape = f"{'(B, T' if self.batch_first else '(T, B'}, {self.input_size}) or (T, {self.input_size})"
             raise ValueError(f"x must have shape {shape}, got {x.shape}")
         if unbatched and lengths is not None:
@@ -122,14 +123,14 @@ class _Recurrent(Module):
         kept, last = [], []
         for layer in range(self.num_layers):
             weights = [tuple(None if p is None else p.data for p in entry) for entry in self._weights(layer)]
-            result = self._forward(x, weights, initial[layer], lengths=lengths, batch_first=self.batch_first, save=self.training)
+            result = self._forward(x, weights, initial[layer], table=None if layer else table, lengths=lengths, batch_first=self.batch_first, save=self.training)
             kept.append((x, result[-1]))
             last.append(result[1:-1])
             x = result[0]
             if self.training and layer < len(self._dropouts):
                 x = self._dropouts[layer].forward(x)
         if self.training:
-            self._saved = kept, lengths, state is not None, unbatched
+            self._saved = kept, lengths, state is not None, unbatched, table
         ends = tuple(one[0] if self.num_layers == 1 else kernels.concatenate(one, 0) for one in zip(*last))
         if unbatched:
             x, ends = x.reshape(-1, x.shape[-1]), tuple(end[:, 0] for end in ends)
@@ -137,7 +138,7 @@ class _Recurrent(Module):
 
     def backward(self, dy: Array | None, dstate: Any = None) -> Any:
         """The gradient of x from those of the output and of the last state, either of which may be None; with an initial state, (dx, its gradient)."""
-        kept, lengths, with_state, unbatched = self.saved()
+        kept, lengths, with_state, unbatched, table = self.saved()
         gradient = None if dy is None else np.asarray(dy)
         if gradient is not None and unbatched:
             gradient = gradient[None] if self.batch_first else gradient[:, None]
@@ -149,7 +150,7 @@ class _Recurrent(Module):
             weights = [tuple(None if p is None else p.data for p in entry) for entry in parameters]
             targets, accumulate = zip(*map(_gradients, parameters))
             gradient, *dinitial, _ = self._backward(
-                gradient, x, weights, saved, ends[layer], lengths=lengths, batch_first=self.batch_first, gradients=targets, accumulate=accumulate,
+                gradient, x, weights, saved, ends[layer], table=None if layer else table, lengths=lengths, batch_first=self.batch_first, gradients=targets, accumulate=accumulate,
                 input_gradient=layer > 0 or self.needs_input_grad, state_gradients=with_state,
             )  # fmt: skip
             first.append(dinitial)

@@ -145,42 +145,56 @@ def _run_backward(
     return dx.swapaxes(0, 1) if batch_first else dx, np.stack(dh0), np.stack(dc0), gradients
 
 
+def _looked_up(x: Array, table: Any) -> Array:
+    return x if table is None else table[x]
+
+
+def _of_table(dx: Array, x: Array, table: Any) -> Array:
+    """The gradient of the table, from that of its rows."""
+    if table is None:
+        return dx
+    gradient = np.zeros_like(table)
+    np.add.at(gradient, x, dx)
+    return gradient
+
+
 def rnn(
-    x: Array, weights: Weights, h0: Any = None, *, nonlinearity: str = "tanh", lengths: Any = None, batch_first: bool = False
+    x: Array, weights: Weights, h0: Any = None, *, nonlinearity: str = "tanh", table: Any = None, lengths: Any = None, batch_first: bool = False
 ) -> tuple[Array, Array, list[Any]]:
-    y, h_n, _, saved = _run("rnn", x, weights, h0, None, lengths, batch_first, nonlinearity)
+    y, h_n, _, saved = _run("rnn", _looked_up(x, table), weights, h0, None, lengths, batch_first, nonlinearity)
     return y, h_n, saved
 
 
 def rnn_backward(
-    dy: Any, x: Array, weights: Weights, saved: list[Any], *, dh_n: Any = None, nonlinearity: str = "tanh", lengths: Any = None, batch_first: bool = False
+    dy: Any, x: Array, weights: Weights, saved: list[Any], *, dh_n: Any = None, nonlinearity: str = "tanh", table: Any = None, lengths: Any = None, batch_first: bool = False
 ) -> tuple[Array, Array, list[Any]]:
-    dx, dh, _, gradients = _run_backward("rnn", dy, x, weights, saved, dh_n, None, lengths, batch_first, nonlinearity)
-    return dx, dh, gradients
+    dx, dh, _, gradients = _run_backward("rnn", dy, _looked_up(x, table), weights, saved, dh_n, None, lengths, batch_first, nonlinearity)
+    return _of_table(dx, x, table), dh, gradients
 
 
 def lstm(
-    x: Array, weights: Weights, h0: Any = None, c0: Any = None, *, lengths: Any = None, batch_first: bool = False
+    x: Array, weights: Weights, h0: Any = None, c0: Any = None, *, table: Any = None, lengths: Any = None, batch_first: bool = False
 ) -> tuple[Array, Array, Array, list[Any]]:
-    return _run("lstm", x, weights, h0, c0, lengths, batch_first, "")
+    return _run("lstm", _looked_up(x, table), weights, h0, c0, lengths, batch_first, "")
 
 
 def lstm_backward(
-    dy: Any, x: Array, weights: Weights, saved: list[Any], *, dh_n: Any = None, dc_n: Any = None, lengths: Any = None, batch_first: bool = False
+    dy: Any, x: Array, weights: Weights, saved: list[Any], *, dh_n: Any = None, dc_n: Any = None, table: Any = None, lengths: Any = None, batch_first: bool = False
 ) -> tuple[Array, Array, Array, list[Any]]:
-    return _run_backward("lstm", dy, x, weights, saved, dh_n, dc_n, lengths, batch_first, "")
+    dx, dh, dc, gradients = _run_backward("lstm", dy, _looked_up(x, table), weights, saved, dh_n, dc_n, lengths, batch_first, "")
+    return _of_table(dx, x, table), dh, dc, gradients
 
 
-def gru(x: Array, weights: Weights, h0: Any = None, *, lengths: Any = None, batch_first: bool = False) -> tuple[Array, Array, list[Any]]:
-    y, h_n, _, saved = _run("gru", x, weights, h0, None, lengths, batch_first, "")
+def gru(x: Array, weights: Weights, h0: Any = None, *, table: Any = None, lengths: Any = None, batch_first: bool = False) -> tuple[Array, Array, list[Any]]:
+    y, h_n, _, saved = _run("gru", _looked_up(x, table), weights, h0, None, lengths, batch_first, "")
     return y, h_n, saved
 
 
 def gru_backward(
-    dy: Any, x: Array, weights: Weights, saved: list[Any], *, dh_n: Any = None, lengths: Any = None, batch_first: bool = False
+    dy: Any, x: Array, weights: Weights, saved: list[Any], *, dh_n: Any = None, table: Any = None, lengths: Any = None, batch_first: bool = False
 ) -> tuple[Array, Array, list[Any]]:
-    dx, dh, _, gradients = _run_backward("gru", dy, x, weights, saved, dh_n, None, lengths, batch_first, "")
-    return dx, dh, gradients
+    dx, dh, _, gradients = _run_backward("gru", dy, _looked_up(x, table), weights, saved, dh_n, None, lengths, batch_first, "")
+    return _of_table(dx, x, table), dh, gradients
 
 
 def last_step(x: Array, lengths: Any = None, *, batch_first: bool = False) -> Array:

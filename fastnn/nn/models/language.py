@@ -19,7 +19,7 @@ CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 class LanguageModel(Module):
     """What comes next: an embedding of tokens, recurrent layers, and a linear layer to the vocabulary.
 
-    cell: "lstm", "gru" or "rnn". dropout: before, between and after the recurrent layers. forward(tokens) takes integers (T, B) and returns logits (T B, vocabulary), a row
+    cell: "lstm", "gru" or "rnn". dropout: between and after the recurrent layers. forward(tokens) takes integers (T, B) and returns logits (T B, vocabulary), a row
     for each token, which CrossEntropyLoss takes with T B targets; forward(tokens, state) returns (logits, the state after them). After
     `start(B)` a training forward begins where the one before it ended (truncated back-propagation through time): batch i + 1 must go on with batch i's
     streams. Mikolov et al., "Recurrent neural network based language model", 2010.
@@ -32,7 +32,6 @@ class LanguageModel(Module):
         generator = default_rng(rng)
         self.vocabulary = positive_int(vocabulary, "vocabulary")
         self.embedding = nn.Embedding(vocabulary, embedding, dtype=dtype, rng=generator)
-        self.drop_in = nn.Dropout(dropout, rng=generator) if dropout else nn.Identity()
         kind = CELLS[one_of(cell, "cell", tuple(CELLS))]
         self.recurrent = kind(embedding, hidden, layers, dropout=dropout if layers > 1 else 0.0, dtype=dtype, rng=generator)
         self.drop_out = nn.Dropout(dropout, rng=generator) if dropout else nn.Identity()
@@ -64,9 +63,13 @@ class LanguageModel(Module):
             if tokens.shape[1] != carried[0].shape[1]:
                 raise ValueError(f"tokens must have {carried[0].shape[1]} streams, as start was told, got shape {tokens.shape}")
             state = carried[0] if len(carried) == 1 else carried
+        few = self.vocabulary < tokens.size  # rows of the table, rather than steps
         if self.training:
-            self._saved = tokens.shape, state is not None
-        x, end = self.recurrent.forward(self.drop_in.forward(self.embedding.forward(tokens)), state)
+            self._saved = tokens.shape, state is not None, few
+        if few:
+            x, end = self.recurrent.forward(tokens, state, None, self.embedding.weight)
+        else:
+            x, end = self.recurrent.forward(self.embedding.forward(tokens), state)
         for kept, new in zip(carried or (), end if isinstance(end, tuple) else (end,)):
             copy(new, out=kept)
         logits = self.head.forward(self.drop_out.forward(x)).reshape(-1, self.vocabulary)
@@ -74,7 +77,11 @@ class LanguageModel(Module):
 
     def backward(self, dlogits: Array, dstate: Any = None) -> None:
         """Accumulate the parameters' gradients from that of the logits. That of a state before the first token is not returned."""
-        shape, with_state = self.saved()
+        shape, with_state, few = self.saved()
         dy = self.drop_out.backward(self.head.backward(dlogits.reshape(*shape, self.vocabulary)))
         dx = self.recurrent.backward(dy, dstate)
-        self.embedding.backward(self.drop_in.backward(dx[0] if with_state else dx))
+        dx = dx[0] if with_state else dx
+        if few:
+            self.embedding._parameters["weight"].add_grad(dx)
+        else:
+            self.embedding.backward(dx)
