@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.captured.calls import Call
+from fastnn.captured.constants import hoist_constants, look_up_products
 from fastnn.captured.memory import Memory, Region, arrange, block, extent
 from fastnn.captured.passes import Once, drop_unused, fold_batch_norms, fuse_activations, pack_weights
 from fastnn.captured.recording import Recording
@@ -47,6 +48,8 @@ def assemble(
     if fold:
         needed = fold_batch_norms(needed, memory, once)
     if pack:
+        needed = drop_unused(look_up_products(needed, memory, once), memory, wanted)
+        needed = hoist_constants(needed, memory, once, wanted)
         needed = pack_weights(needed, memory, once)
     calls = Calls(fuse_activations(needed, memory, wanted))
     for i, region in enumerate(returned):

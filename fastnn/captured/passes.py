@@ -75,7 +75,7 @@ def _read_weights(product: Call, address: int, memory: Memory, once: Once) -> No
         product["scratch"] = scratch.ctypes.data
 
 
-def _is_whole(product: Call, region: Region | None) -> bool:
+def is_whole(product: Call, region: Region | None) -> bool:
     """Whether a product fills a region of its own, in C order."""
     elements = product["batch"] * product["m"] * product["n"]
     return (
@@ -101,11 +101,11 @@ def fold_batch_norms(calls: list[Call], memory: Memory, once: Once) -> list[Call
                 _fold_into_conv(product, packs[memory.find(product["weight"])], call, memory, once)
             product.label = product.label._replace(kind=f"{product.label.kind} + {call.label.kind}")
             producers[memory.find(call["y"])] = product
-        if call.kernel == "gemm" and _is_whole(call, memory.find(call["c"])) and _has_constant_weight(call, memory):
+        if call.kernel == "gemm" and is_whole(call, memory.find(call["c"])) and has_constant_weight(call, memory):
             producers[memory.find(call["c"])] = call
-        if call.kernel == "conv_pack_weight" and _is_constant(call["weight"], memory):
+        if call.kernel == "conv_pack_weight" and is_constant(call["weight"], memory):
             packs[memory.find(call["packed"])] = call
-        if call.kernel == "conv_forward" and _is_whole_conv(call, memory) and _is_constant(call["bias"], memory):
+        if call.kernel == "conv_forward" and _is_whole_conv(call, memory) and is_constant(call["bias"], memory):
             pack = packs.get(memory.find(call["weight"]))
             if pack is not None and min(pack["w_tap"]) > 0:  # not one that is turned round
                 producers[memory.find(call["y"])] = call
@@ -147,15 +147,15 @@ def _fold_into_conv(conv: Call, pack: Call, norm: Call, memory: Memory, once: On
     conv["y"] = norm["y"]
 
 
-def _is_constant(address: int, memory: Memory) -> bool:
+def is_constant(address: int, memory: Memory) -> bool:
     """Whether what is there, if anything, is the same in all replays."""
     region = memory.find(address) if address else None
     return region is None or not (region.fresh or region.input is not None)
 
 
-def _has_constant_weight(product: Call, memory: Memory) -> bool:
+def has_constant_weight(product: Call, memory: Memory) -> bool:
     """Whether it is x W + b with W and b, a row, that are the same in all replays."""
-    constant = _is_constant(product["b"], memory) and _is_constant(product["bias"], memory)
+    constant = is_constant(product["b"], memory) and is_constant(product["bias"], memory)
     plain = product["batch"] == 1 and product["alpha"] == 1 and product["beta"] == 0 and not product["activation"]
     return constant and plain and (not product["bias"] or (product["bias_col"] == 1 and product["bias_row"] == 0))
 
@@ -167,24 +167,9 @@ def _is_whole_conv(conv: Call, memory: Memory) -> bool:
 
 
 def pack_weights(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
-    """Let products read constant weights row by row, the order that takes no rearranging in every call: nn.Linear has them so, others may not.
-    What packs the weights of convolutions and recurrent layers is done once."""
-    kept = []
-    packed_at: dict[Region | None, int] = {}
-    for call in calls:
-        if call.kernel in ("conv_pack_weight", "recurrent_pack") and _is_constant(call["weight"], memory):
-            region = memory.find(call["packed"])
-            assert region is not None
-            packed_at[region] = packed = once.array(memory, region.size // ITEM_SIZES[call.dtype], call.dtype)
-            call["packed"] = packed
-            once.calls.append(call)
-            continue
-        for name in ("weight", "packed", "projection"):
-            if name in STRUCTS[call.kernel] and memory.find(call[name]) in packed_at:
-                call[name] = packed_at[memory.find(call[name])]
-        kept.append(call)
-    for product in kept:
-        if product.kernel != "gemm" or product["batch"] != 1 or product["b_col"] == 1 or product["n"] < 2 or not _is_constant(product["b"], memory):
+    """Let products read constant weights row by row, the order that takes no rearranging in every call: nn.Linear has them so, others may not."""
+    for product in calls:
+        if product.kernel != "gemm" or product["batch"] != 1 or product["b_col"] == 1 or product["n"] < 2 or not is_constant(product["b"], memory):
             continue
         k, n = product["k"], product["n"]
         packed = once.array(memory, k * n, product.dtype)
@@ -193,7 +178,7 @@ def pack_weights(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
             product, "copy", y=packed, a=product["b"], b=product["b"], shape=(1, 1, k, n), y_stride=(0, 0, n, 1), a_stride=strides, b_stride=strides
         ))  # fmt: skip
         _read_weights(product, packed, memory, once)
-    return kept
+    return calls
 
 
 def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region]) -> list[Call]:
@@ -204,7 +189,7 @@ def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region
             continue
         to = "c" if product.kernel == "gemm" else "y"
         region = memory.find(product[to])
-        whole = _is_whole(product, region) if to == "c" else _is_whole_conv(product, memory)
+        whole = is_whole(product, region) if to == "c" else _is_whole_conv(product, memory)
         if region is None or region in kept or len(users[region]) != 2 or not whole:
             continue
         j = users[region][1]

@@ -78,8 +78,9 @@ class LanguageModel(Module):
     def backward(self, dlogits: Array, dstate: Any = None) -> None:
         """Accumulate the parameters' gradients from that of the logits. That of a state before the first token is not returned."""
         shape, with_state, few = self.saved()
-        dy = self.drop_out.backward(self.head.backward(dlogits.reshape(*shape, self.vocabulary)))
-        dx = self.recurrent.backward(dy, dstate)
+        dy = self.head.backward(dlogits.reshape(*shape, self.vocabulary))
+        assert dy is not None
+        dx = self.recurrent.backward(self.drop_out.backward(dy), dstate)
         dx = dx[0] if with_state else dx
         if few:
             self.embedding._parameters["weight"].add_grad(dx)
