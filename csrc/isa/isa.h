@@ -66,6 +66,7 @@
 #include "../gemm/gemm.h"
 #include "../conv/conv.h"
 #include "../conv/weight.h"
+#include "../attention/attention.h"
 
 void FNN_NAME(fill)(fnn_table *table);
 void FNN_NAME(fill)(fnn_table *table)
