@@ -108,8 +108,8 @@ class Module:
     def backward(self, *output_gradients: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self.forward(*inputs, **options)
 
     def saved(self) -> Any:
         """What the last forward in training mode kept for backward. RuntimeError if there was none."""
