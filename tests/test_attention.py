@@ -230,7 +230,7 @@ def test_bad_input_is_refused_in_a_sentence(dtype):
     with pytest.raises(TypeError, match="dq must be a writeable"):
         scaled_dot_product_attention_backward(y, q, k, v, y, top, total, dq=np.empty((2, 3, 5, 4), dtype).swapaxes(2, 3))
     with pytest.raises(ValueError, match=r"the result would be too large for memory"):
-        scaled_dot_product_attention(*[np.broadcast_to(x[:1, :1, :1, :n], (2**20, 2**20, length, n)) for x, length, n in ((q, 2**20, 1), (k, 1, 1), (v, 1, 7))])
+        scaled_dot_product_attention(*[np.broadcast_to(np.ones(n, dtype), (2**20, 2**20, length, n)) for length, n in ((2**18, 1), (1, 1), (1, 40))])
 
 
 # --- nn.MultiheadAttention ---
@@ -266,12 +266,13 @@ def test_layer_matches_numpy(options, dtype, rng):
     swap = (lambda x: np.swapaxes(x, 0, 1)) if options.get("batch_first") else np.asarray
     y, averaged = layer(swap(query), swap(key), swap(value))
     assert y.dtype == averaged.dtype == dtype
-    assert_close(swap(y), expected, 30)
+    size = np.abs(expected).max()  # the last projection's terms cancel
+    assert_close(swap(y), expected, 30, size)
     assert_close(averaged, weights.mean(1), 30)
     same, none = layer(swap(query), swap(key), swap(value), need_weights=False)
     assert none is None and bits(same) == bits(y)
     assert_close(layer(swap(query), swap(key), swap(value), average_attn_weights=False)[1], weights, 30)
-    assert_close(layer(query[:, 1], key[:, 1], value[:, 1])[0], expected[:, 1], 30)
+    assert_close(layer(query[:, 1], key[:, 1], value[:, 1])[0], expected[:, 1], 30, size)
 
 
 @pytest.mark.parametrize("sources", ["self", "cross", "all", "query is value"])

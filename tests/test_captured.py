@@ -80,7 +80,7 @@ LAYERS = {
     "ConvTranspose3d": lambda d: [nn.Unflatten(1, (8, 1, 1, 1)), nn.ConvTranspose3d(8, 1, 2, dtype=d, rng=5), nn.Flatten()],
     "TransformerEncoderLayer": lambda d: [nn.Unflatten(1, (2, 4)), nn.TransformerEncoderLayer(4, 2, 6, 0.3, batch_first=True, dtype=d, rng=5), nn.Flatten()],
     "TransformerEncoder": lambda d: [
-        nn.Unflatten(1, (2, 4)), nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 6, 0.0, "gelu", norm_first=True, dtype=d, rng=5), 2), nn.Flatten()
+        nn.Unflatten(1, (2, 4)), nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 6, 0.3, "gelu", norm_first=True, dtype=d, rng=5), 2, rng=6), nn.Flatten()
     ],
     "PositionalEncoding": lambda d: [nn.Unflatten(1, (2, 4)), nn.PositionalEncoding(4, 0.3, 9, dtype=d, rng=5), nn.Flatten()],
     "Sequential": lambda d: [nn.Sequential(nn.Linear(8, 8, dtype=d, rng=5), nn.ReLU())],

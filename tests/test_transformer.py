@@ -63,7 +63,7 @@ class Model(Module):
     """Positions, an encoder and a linear layer, on a sequence and, where it is given, its padding."""
 
     def __init__(self, dtype, dropout=0.2):
-        self.positions = nn.PositionalEncoding(8, dropout, 50, dtype=dtype, rng=1)
+        self.positions = nn.PositionalEncoding(8, dropout, 100, dtype=dtype, rng=1)
         self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, dropout, "gelu", dtype=dtype, rng=2), 2, rng=3)
         self.last = nn.Linear(8, 3, dtype=dtype, rng=4)
 
