@@ -96,6 +96,11 @@ LAYERS = {
     "ConvTranspose1d": lambda d: [nn.Unflatten(1, (4, 2)), nn.ConvTranspose1d(4, 2, 2, stride=2, dtype=d, rng=5), nn.Flatten()],
     "ConvTranspose2d": lambda d: [nn.Unflatten(1, (8, 1, 1)), nn.ConvTranspose2d(8, 2, 2, dtype=d, rng=5), nn.Flatten()],
     "ConvTranspose3d": lambda d: [nn.Unflatten(1, (8, 1, 1, 1)), nn.ConvTranspose3d(8, 1, 2, dtype=d, rng=5), nn.Flatten()],
+    "TransformerEncoderLayer": lambda d: [nn.Unflatten(1, (2, 4)), nn.TransformerEncoderLayer(4, 2, 6, 0.3, batch_first=True, dtype=d, rng=5), nn.Flatten()],
+    "TransformerEncoder": lambda d: [
+        nn.Unflatten(1, (2, 4)), nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 6, 0.3, "gelu", norm_first=True, dtype=d, rng=5), 2, rng=6), nn.Flatten()
+    ],
+    "PositionalEncoding": lambda d: [nn.Unflatten(1, (2, 4)), nn.PositionalEncoding(4, 0.3, 9, dtype=d, rng=5), nn.Flatten()],
     "Sequential": lambda d: [nn.Sequential(nn.Linear(8, 8, dtype=d, rng=5), nn.ReLU())],
     "Residual": lambda d: [nn.Residual(nn.Linear(8, 8, dtype=d, rng=5), nn.Tanh())],
     "Parallel": lambda d: [nn.Parallel(nn.Linear(8, 5, dtype=d, rng=5), nn.Linear(8, 3, dtype=d, rng=6))],
@@ -121,7 +126,8 @@ LAYERS |= {
 for name, options in (("RNN", {}), ("LSTM", {"num_layers": 2, "dropout": 0.3}), ("GRU", {"bidirectional": True}), ("LSTM", {"proj_size": 2})):
     LAYERS[f"{name} {', '.join(options)}"] = lambda d, name=name, options=options: _image((2, 4), getattr(nn, name)(4, 4, batch_first=True, dtype=d, rng=5, **options), d)
 LAYERS["LastStep"] = lambda d: _image((2, 4), nn.LastStep(batch_first=True), d)
-NOT_LAYERS = {"Module", "Parameter", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"}
+# The last seven take and return several arrays: see test_recurrent.py and test_transformer.py.
+NOT_LAYERS = {"Module", "Parameter", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "MultiheadAttention"}
 ACTIVATIONS = [
     name for name in dir(nn)
     if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), Module) and name not in LAYERS and name not in NOT_LAYERS and not name.endswith("Loss")

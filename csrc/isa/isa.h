@@ -69,6 +69,7 @@
 #include "../conv/conv.h"
 #include "../conv/weight.h"
 #include "../recurrent/recurrent.h"
+#include "../attention/attention.h"
 
 void FNN_NAME(fill)(fnn_table *table);
 void FNN_NAME(fill)(fnn_table *table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastnn.bench import convolutions, elementwise, embeddings, images, losses, networks, norms, pooling, products, rowwise, spatial
+from fastnn.bench import attention, convolutions, elementwise, embeddings, images, losses, networks, norms, pooling, products, rowwise, spatial
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {
@@ -18,6 +18,7 @@ AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "spatial": spatial.spatial_cases,
     "embedding": embeddings.embedding_cases,
     "conv": convolutions.conv_cases,
+    "attention": attention.attention_cases,
     "training": networks.training_cases,
     "captured": networks.captured_cases,
     "inference": networks.inference_cases,

@@ -49,6 +49,9 @@ from fastnn.kernels.activation import tanhshrink as tanhshrink
 from fastnn.kernels.activation import tanhshrink_backward as tanhshrink_backward
 from fastnn.kernels.activation import threshold as threshold
 from fastnn.kernels.activation import threshold_backward as threshold_backward
+from fastnn.kernels.attention import scaled_dot_product_attention as scaled_dot_product_attention
+from fastnn.kernels.attention import scaled_dot_product_attention_backward as scaled_dot_product_attention_backward
+from fastnn.kernels.attention import scaled_dot_product_attention_weights as scaled_dot_product_attention_weights
 from fastnn.kernels.batch_norm import batch_norm as batch_norm
 from fastnn.kernels.batch_norm import batch_norm_backward as batch_norm_backward
 from fastnn.kernels.conv import conv as conv

@@ -106,6 +106,14 @@ cdef cnp.ndarray new_like(cnp.ndarray x):
     return new(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
 
 
+def empty(tuple shape, dtype):
+    """A new C-ordered array for kernels to write into by parts; a captured step places it where it likes. float32 or float64."""
+    cdef cnp.npy_intp dims[64]
+    cdef int typenum = cnp.NPY_FLOAT if np.dtype(dtype) == np.float32 else cnp.NPY_DOUBLE
+    dimensions(dims, shape, 4 if typenum == cnp.NPY_FLOAT else 8, "shape")
+    return new(len(shape), dims, typenum)
+
+
 cdef cnp.ndarray writeable(object given, str name, cnp.ndarray x, int ndim, const cnp.npy_intp *shape):
     cdef cnp.ndarray a
     if given is None:

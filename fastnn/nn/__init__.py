@@ -33,6 +33,7 @@ from fastnn.nn.adaptive_pooling import AdaptiveAvgPool3d as AdaptiveAvgPool3d
 from fastnn.nn.adaptive_pooling import AdaptiveMaxPool1d as AdaptiveMaxPool1d
 from fastnn.nn.adaptive_pooling import AdaptiveMaxPool2d as AdaptiveMaxPool2d
 from fastnn.nn.adaptive_pooling import AdaptiveMaxPool3d as AdaptiveMaxPool3d
+from fastnn.nn.attention import MultiheadAttention as MultiheadAttention
 from fastnn.nn.batch_norm import BatchNorm1d as BatchNorm1d
 from fastnn.nn.batch_norm import BatchNorm2d as BatchNorm2d
 from fastnn.nn.batch_norm import BatchNorm3d as BatchNorm3d
@@ -97,6 +98,7 @@ from fastnn.nn.pooling import AvgPool3d as AvgPool3d
 from fastnn.nn.pooling import MaxPool1d as MaxPool1d
 from fastnn.nn.pooling import MaxPool2d as MaxPool2d
 from fastnn.nn.pooling import MaxPool3d as MaxPool3d
+from fastnn.nn.positional import PositionalEncoding as PositionalEncoding
 from fastnn.nn.recurrent import GRU as GRU
 from fastnn.nn.recurrent import LSTM as LSTM
 from fastnn.nn.recurrent import RNN as RNN
@@ -115,6 +117,9 @@ from fastnn.nn.softmax import Softmax as Softmax
 from fastnn.nn.softmax import Softmax2d as Softmax2d
 from fastnn.nn.softmax import Softmin as Softmin
 from fastnn.nn.summary import summary as summary
+from fastnn.nn.transformer import TransformerEncoder as TransformerEncoder
+from fastnn.nn.transformer import TransformerEncoderLayer as TransformerEncoderLayer
+from fastnn.nn.transformer import generate_square_subsequent_mask as generate_square_subsequent_mask
 from fastnn.nn.upsample import Upsample as Upsample
 from fastnn.nn.upsample import UpsamplingBilinear2d as UpsamplingBilinear2d
 from fastnn.nn.upsample import UpsamplingNearest2d as UpsamplingNearest2d

@@ -108,8 +108,8 @@ class Module:
     def backward(self, *output_gradients: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
-    def __call__(self, *inputs: Any) -> Any:
-        return self.forward(*inputs)
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return self.forward(*inputs, **options)
 
     def link(self, x: Any, lengths: Any) -> Any:
         """forward as a link of a Sequential: what the next link takes. lengths: of the sequences in x, or None; for those who heed them."""

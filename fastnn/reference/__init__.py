@@ -52,6 +52,11 @@ from .activation import (
     threshold as threshold,
     threshold_backward as threshold_backward,
 )
+from .attention import (
+    scaled_dot_product_attention as scaled_dot_product_attention,
+    scaled_dot_product_attention_backward as scaled_dot_product_attention_backward,
+    scaled_dot_product_attention_weights as scaled_dot_product_attention_weights,
+)
 from .conv import (
     conv as conv,
     conv_backward as conv_backward,
