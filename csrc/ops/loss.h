@@ -4,7 +4,8 @@
  * sums again (loss_total). A kernel that runs in one share does that itself, so a small loss is one launch; otherwise the
  * caller launches loss_total after it. Both give the same bits.
  *
- * Below each f stands its derivative with respect to input. NaN goes through everywhere. */
+ * Below each f stands its derivative with respect to input, and where there is one to another array. NaN goes through everywhere. The losses
+ * of loss_margin.h that take three arrays have one of them in `weight`. */
 enum { LOSS_CHUNK = 1024 };
 
 /* value[0] = the sum of sums[0 .. chunks) / divisor; value[1] = divisor, which is the sum of counts[0 .. chunks) where it is < 0. */
@@ -25,8 +26,9 @@ FNN_INLINE V weight_at(const T *weight, size_t i, size_t left) { return weight ?
 
 /* LOSS(mse_loss, f, df) defines the kernels mse_loss_forward and mse_loss_backward from
  *     V f(V x, V t, V weight, V pos_weight, V p)   and   V df(the same) = the derivative of f with respect to x. */
-#define LOSS(name, f, df)                                                                                                     \
-    KERNEL(name##_forward, loss)                                                                                              \
+#define LOSS(name, f, df) LOSS_FORWARD(name##_forward, f) LOSS_BACKWARD(name##_backward, df)
+#define LOSS_FORWARD(name, f)                                                                                                 \
+    KERNEL(name, loss)                                                                                                        \
     {                                                                                                                         \
         const T *x = (const T *)a->input, *t = (const T *)a->target;                                                          \
         const T *weight = (const T *)a->weight, *pos_weight = (const T *)a->pos_weight;                                       \
@@ -50,8 +52,9 @@ FNN_INLINE V weight_at(const T *weight, size_t i, size_t left) { return weight ?
             sums[chunk] = lanes_sum(sum);                                                                                     \
         }                                                                                                                     \
         if (parts == 1) add_chunks((T *)a->value, sums, NULL, chunks, a->divisor);                                            \
-    }                                                                                                                         \
-    KERNEL(name##_backward, loss_backward)                                                                                    \
+    }
+#define LOSS_BACKWARD(name, df)                                                                                               \
+    KERNEL(name, loss_backward)                                                                                               \
     {                                                                                                                         \
         const T *x = (const T *)a->input, *t = (const T *)a->target, *dy = (const T *)a->dy;                                  \
         const T *weight = (const T *)a->weight, *pos_weight = (const T *)a->pos_weight;                                       \
