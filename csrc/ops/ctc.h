@@ -32,7 +32,7 @@ FNN_INLINE V log_sum_exp(V a, V b, V c)
 }
 
 /* The sequence's rows in scratch memory of 4 rooms; the path stands at the state `start`, before its first step. */
-static void path_begin(Path *p, T *scratch, size_t room, const int64_t *labels, size_t count, size_t start)
+FNN_SHARED void path_begin(Path *p, T *scratch, size_t room, const int64_t *labels, size_t count, size_t start)
 {
     p->labels = labels, p->count = count, p->states = 2 * count + 1;
     p->row = scratch + CTC_PAD, p->next = p->row + room, p->skip = p->next + room, p->emission = p->skip + room;
@@ -43,7 +43,7 @@ static void path_begin(Path *p, T *scratch, size_t room, const int64_t *labels, 
     p->row[start] = 0;
 }
 
-static void path_emit(Path *p, const T *x)
+FNN_SHARED void path_emit(Path *p, const T *x)
 {
     T blank = x[p->blank];
     for (size_t i = 0; i < p->count; i++) p->emission[2 * i] = blank, p->emission[2 * i + 1] = x[p->labels[i]];
@@ -51,7 +51,7 @@ static void path_emit(Path *p, const T *x)
 }
 
 /* next = the states that `row` comes to (d = -1), or comes from (d = 1), without emissions. */
-static void path_step(const Path *p, ptrdiff_t d)
+FNN_SHARED void path_step(const Path *p, ptrdiff_t d)
 {
     const T *skip = p->skip + (d > 0 ? 2 : 0);
     for (size_t s = 0; s < p->states; s += W) {

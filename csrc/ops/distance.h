@@ -11,7 +11,7 @@
  * Shares own whole rows; sums run over the virtual lanes. */
 
 /* One copy of the loop: three sums for each row. */
-static T row_product(const T *x, const T *y, size_t n) { return row_dot(x, y, n); }
+FNN_SHARED T row_product(const T *x, const T *y, size_t n) { return row_dot(x, y, n); }
 
 KERNEL(cosine_similarity_forward, cosine)
 {
@@ -58,7 +58,7 @@ typedef enum Norm { NORM_POWERS, NORM_COUNT, NORM_LARGEST } Norm;
 FNN_INLINE Norm norm_of(double p) { return p == 0 ? NORM_COUNT : isinf(p) ? NORM_LARGEST : NORM_POWERS; }
 
 /* |d|^p, or for p = 0 whether d is not 0, or for p = inf whether |d| equals `top`, in the same lanes for all. */
-static V norm_term(V d, V p, V top, Norm norm)
+FNN_SHARED V norm_term(V d, V p, V top, Norm norm)
 {
     V size = v_abs(d), one = v_set(1), zero = v_zero();
     if (norm == NORM_POWERS) return v_power(size, p);
@@ -66,7 +66,7 @@ static V norm_term(V d, V p, V top, Norm norm)
     return v_select(v_eq(size, top), one, zero);
 }
 
-static T norm_sum(const T *x1, const T *x2, size_t n, V eps, V p, V top, Norm norm)
+FNN_SHARED T norm_sum(const T *x1, const T *x2, size_t n, V eps, V p, V top, Norm norm)
 {
     Lanes total = lanes_zero();
     for (size_t first = 0; first < n; first += LANE_BLOCK) {

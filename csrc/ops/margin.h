@@ -43,7 +43,7 @@ FNN_INLINE V hinge_term(const Terms *c, size_t i, size_t left)
     store_upto(c->dx + i, d, left);
     return d;
 }
-static T hinge_sum(const Terms *c, size_t n) { return terms_sum(c, n, hinge_term); }
+FNN_SHARED T hinge_sum(const Terms *c, size_t n) { return terms_sum(c, n, hinge_term); }
 
 /* max(0, z) where i is no label; with dx its derivative times scale, added there. */
 FNN_INLINE V label_term(const Terms *c, size_t i, size_t left)
@@ -55,7 +55,7 @@ FNN_INLINE V label_term(const Terms *c, size_t i, size_t left)
     store_upto(c->dx + i, v_add(load_upto(c->dx + i, left), d), left);
     return d;
 }
-static T label_sum(const Terms *c, size_t n) { return terms_sum(c, n, label_term); }
+FNN_SHARED T label_sum(const Terms *c, size_t n) { return terms_sum(c, n, label_term); }
 
 FNN_INLINE V soft_term(const Terms *c, size_t i, size_t left)
 {
@@ -65,7 +65,7 @@ FNN_INLINE V soft_term(const Terms *c, size_t i, size_t left)
     store_upto(c->dx + i, d, left);
     return d;
 }
-static T soft_sum(const Terms *c, size_t n) { return terms_sum(c, n, soft_term); }
+FNN_SHARED T soft_sum(const Terms *c, size_t n) { return terms_sum(c, n, soft_term); }
 
 /* Marks the labels of a row in member[0 .. n); returns how many there are. */
 FNN_INLINE size_t mark_labels(T *member, const int64_t *labels, size_t n)
@@ -118,7 +118,7 @@ static T multilabel_soft_margin_row(const void *target, const T *weight, T *memb
 
 typedef T (*row_loss)(const void *, const T *, T *, size_t, size_t, double, double, Terms *);
 
-static void row_losses(const fnn_row_loss_args *a, size_t part, size_t parts, row_loss loss)
+FNN_SHARED void row_losses(const fnn_row_loss_args *a, size_t part, size_t parts, row_loss loss)
 {
     size_t row, end, n = a->n;
     T *losses = (T *)a->losses, *member = a->scratch ? (T *)a->scratch + part * n : NULL;
@@ -130,7 +130,7 @@ static void row_losses(const fnn_row_loss_args *a, size_t part, size_t parts, ro
     if (parts == 1) add_chunks((T *)a->value, losses, NULL, a->rows, a->divisor);
 }
 
-static void row_gradients(const fnn_row_loss_backward_args *a, size_t part, size_t parts, row_loss loss)
+FNN_SHARED void row_gradients(const fnn_row_loss_backward_args *a, size_t part, size_t parts, row_loss loss)
 {
     size_t row, end, n = a->n;
     T *member = a->scratch ? (T *)a->scratch + part * n : NULL;

@@ -33,8 +33,10 @@ class CTCLoss(Loss):
         return self.keep(*inputs, ctc_loss(*inputs, self.blank, self.reduction, self.zero_infinity, keep=True))
 
     def backward(self, dy: Any = 1.0) -> Array:
-        *inputs, saved = self.saved()
-        return ctc_loss_backward(dy, *inputs, self.blank, self.reduction, self.zero_infinity, saved=saved)
+        log_probs, targets, input_lengths, target_lengths, saved = self.saved()
+        return ctc_loss_backward(
+            dy, log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity, saved=saved
+        )
 
     def extra_repr(self) -> str:
         return f"blank={self.blank}, {super().extra_repr()}, zero_infinity={self.zero_infinity}"

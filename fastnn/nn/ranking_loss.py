@@ -25,8 +25,8 @@ class MarginRankingLoss(Loss):
         return self.keep(input1, input2, target, result)
 
     def backward(self, dy: Any = 1.0) -> tuple[Array, Array]:
-        *inputs, _ = self.saved()
-        return kernels.margin_ranking_loss_backward(dy, *inputs, self.margin, self.reduction)
+        input1, input2, target, _ = self.saved()
+        return kernels.margin_ranking_loss_backward(dy, input1, input2, target, self.margin, self.reduction)
 
     def extra_repr(self) -> str:
         return f"margin={self.margin}, {super().extra_repr()}"
@@ -49,8 +49,8 @@ class CosineEmbeddingLoss(Loss):
         return self.keep(input1, input2, target, result)
 
     def backward(self, dy: Any = 1.0) -> tuple[Array, Array]:
-        *inputs, saved = self.saved()
-        return kernels.cosine_embedding_loss_backward(dy, *inputs, self.margin, self.reduction, saved=saved)
+        input1, input2, target, saved = self.saved()
+        return kernels.cosine_embedding_loss_backward(dy, input1, input2, target, self.margin, self.reduction, saved=saved)
 
     def extra_repr(self) -> str:
         return f"margin={self.margin}, {super().extra_repr()}"
@@ -76,8 +76,10 @@ class TripletMarginLoss(Loss):
         return self.keep(*inputs, kernels.triplet_margin_loss(*inputs, self.margin, self.p, self.eps, self.swap, self.reduction, keep=True))
 
     def backward(self, dy: Any = 1.0) -> tuple[Array, Array, Array]:
-        *inputs, saved = self.saved()
-        return kernels.triplet_margin_loss_backward(dy, *inputs, self.margin, self.p, self.eps, self.swap, self.reduction, saved=saved)
+        anchor, positive, negative, saved = self.saved()
+        return kernels.triplet_margin_loss_backward(
+            dy, anchor, positive, negative, self.margin, self.p, self.eps, self.swap, self.reduction, saved=saved
+        )
 
     def extra_repr(self) -> str:
         return f"margin={self.margin}, p={self.p}, eps={self.eps}, swap={self.swap}, {super().extra_repr()}"

@@ -86,8 +86,6 @@ from .loss import (
     cross_entropy_backward as cross_entropy_backward,
     gaussian_nll_loss as gaussian_nll_loss,
     gaussian_nll_loss_backward as gaussian_nll_loss_backward,
-    hinge_embedding_loss as hinge_embedding_loss,
-    hinge_embedding_loss_backward as hinge_embedding_loss_backward,
     huber_loss as huber_loss,
     huber_loss_backward as huber_loss_backward,
     kl_div as kl_div,
@@ -102,8 +100,6 @@ from .loss import (
     poisson_nll_loss_backward as poisson_nll_loss_backward,
     smooth_l1_loss as smooth_l1_loss,
     smooth_l1_loss_backward as smooth_l1_loss_backward,
-    soft_margin_loss as soft_margin_loss,
-    soft_margin_loss_backward as soft_margin_loss_backward,
 )
 from .margin import (
     cosine_embedding_loss as cosine_embedding_loss,
