@@ -35,7 +35,7 @@ def check(ours, name, arguments, gradients, tolerance=1e-12, theirs=None, **opti
     y.backward(torch.tensor(dy))
     slopes = getattr(ours, name + "_backward")(dy if y.ndim else float(dy), *arguments, **options)
     for slope, leaf in zip(slopes if isinstance(slopes, tuple) else (slopes,), leaves, strict=True):
-        agree(slope, leaf.grad, tolerance)
+        agree(slope, torch.zeros_like(leaf) if leaf.grad is None else leaf.grad, tolerance)
 
 
 @both

@@ -40,8 +40,8 @@ def drop_unused(calls: list[Call], memory: Memory, results: Iterable[Region]) ->
         key = (call.kernel, call.dtype, *read, *call.numbers().items()) if call.stop else ()
         if not call.stop or key not in checked:
             calls.append(call)
-        region = memory.find(call["x"]) if call.stop else None
-        if region is not None and region.input is not None:
+        sources = [memory.find(address) for address in read]
+        if call.stop and all(region is not None and region.input is not None for region in sources):
             checked.add(key)
     return calls
 
