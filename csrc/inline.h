@@ -1,5 +1,6 @@
 /* inline.h — FNN_INLINE, for functions that must be part of their callers: with constants and functions as arguments they become the kernels.
- * Where size counts for more than speed (-Os), it is the compiler's choice. */
+ * Where size counts for more than speed (-Os), it is the compiler's choice. FNN_SHARED, for functions of which there is to be one copy, whatever
+ * their callers' arguments. */
 #ifndef FNN_INLINE_H
 #define FNN_INLINE_H
 
@@ -11,6 +12,16 @@
 #define FNN_INLINE static inline __attribute__((always_inline, unused))
 #else
 #define FNN_INLINE static inline
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FNN_SHARED static __declspec(noinline)
+#elif defined(__clang__)
+#define FNN_SHARED static __attribute__((noinline))
+#elif defined(__GNUC__)
+#define FNN_SHARED static __attribute__((noinline, noclone))
+#else
+#define FNN_SHARED static
 #endif
 
 #endif

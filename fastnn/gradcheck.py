@@ -42,7 +42,8 @@ def gradcheck(
                             gradcheck((tanh, lambda dy, x: tanh_backward(dy, tanh(x))), x)
       a module              module(*inputs), module.backward(*dy), zero_grad(), and named_parameters(), which yields names and
                             parameters with arrays .data and .grad. Inputs and parameters are checked.
-      a loss                loss(input, target), then loss.backward(), which takes no argument; its first input is checked.
+      a loss                loss(input, target), then loss.backward(), which takes no argument; its first input is checked, or those that
+                            loss.differentiable has the numbers of.
     inputs: float64 arrays are checked (and not written to). Integer and boolean arrays, and whatever is no array, are passed on.
     rng: for dy; a seed, a Generator or None.
 
@@ -57,7 +58,8 @@ def gradcheck(
     run, backward = _calls(target, values)
     checked = [i for i, value in enumerate(values) if isinstance(value, np.ndarray) and value.dtype.kind not in "iub"]
     if _is_loss(target):
-        checked = checked[:1]
+        which = getattr(target, "differentiable", checked[:1])
+        checked = [i for i in checked if i in which]
     names = _input_names(target, len(values))
     for i in checked:
         _require_float64(names[i], values[i])

@@ -126,8 +126,8 @@ LAYERS |= {
 for name, options in (("RNN", {}), ("LSTM", {"num_layers": 2, "dropout": 0.3}), ("GRU", {"bidirectional": True}), ("LSTM", {"proj_size": 2})):
     LAYERS[f"{name} {', '.join(options)}"] = lambda d, name=name, options=options: _image((2, 4), getattr(nn, name)(4, 4, batch_first=True, dtype=d, rng=5, **options), d)
 LAYERS["LastStep"] = lambda d: _image((2, 4), nn.LastStep(batch_first=True), d)
-# The last seven take and return several arrays: see test_recurrent.py and test_transformer.py.
-NOT_LAYERS = {"Module", "Parameter", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "MultiheadAttention"}
+# What takes or returns several arrays: see test_recurrent.py, test_transformer.py and test_layers_of_two_inputs.
+NOT_LAYERS = {"Module", "Parameter", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "MultiheadAttention", "CosineSimilarity", "PairwiseDistance"}
 ACTIVATIONS = [
     name for name in dir(nn)
     if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), Module) and name not in LAYERS and name not in NOT_LAYERS and not name.endswith("Loss")
@@ -141,6 +141,10 @@ def classes(rng, dtype):
 
 def values(rng, dtype):
     return rng.standard_normal((6, 4)).astype(dtype)
+
+
+def signs(rng, dtype):
+    return rng.choice([-1, 1], (6, 4)).astype(dtype)
 
 
 def shares(rng, dtype):
@@ -163,6 +167,20 @@ LOSSES = {
     "BCEWithLogitsLoss": (lambda d: nn.BCEWithLogitsLoss(pos_weight=np.array([1, 2, 3, 4], d)), shares, []),
     "KLDivLoss": (lambda d: nn.KLDivLoss("batchmean"), shares, [nn.LogSoftmax(1)]),
     "KLDivLoss log": (lambda d: nn.KLDivLoss(log_target=True), lambda rng, d: np.log(shares(rng, d)), [nn.LogSoftmax(1)]),
+    "HingeEmbeddingLoss": (lambda d: nn.HingeEmbeddingLoss(), signs, []),
+    "SoftMarginLoss": (lambda d: nn.SoftMarginLoss(), signs, []),
+    "PoissonNLLLoss": (lambda d: nn.PoissonNLLLoss(full=True), shares, []),
+    "PoissonNLLLoss of rates": (lambda d: nn.PoissonNLLLoss(log_input=False), shares, [nn.Sigmoid()]),
+    "MultiMarginLoss": (lambda d: nn.MultiMarginLoss(2, 0.5, np.array([1, 2, 3, 4], d)), classes, []),
+    "MultiLabelMarginLoss": (lambda d: nn.MultiLabelMarginLoss(), lambda rng, d: rng.integers(-1, 4, (6, 4)), []),
+    "MultiLabelSoftMarginLoss": (lambda d: nn.MultiLabelSoftMarginLoss(), shares, []),
+    "GaussianNLLLoss": (lambda d: nn.GaussianNLLLoss(full=True), lambda rng, d: (values(rng, d), shares(rng, d)), []),
+    "GaussianNLLLoss rows": (lambda d: nn.GaussianNLLLoss(), lambda rng, d: (values(rng, d), rng.random(6).astype(d)), []),
+    "MarginRankingLoss": (lambda d: nn.MarginRankingLoss(0.1), lambda rng, d: (values(rng, d)[0], signs(rng, d)), []),
+    "CosineEmbeddingLoss": (lambda d: nn.CosineEmbeddingLoss(), lambda rng, d: (values(rng, d), signs(rng, d)[:, 0].copy()), []),
+    "TripletMarginLoss": (lambda d: nn.TripletMarginLoss(swap=True), lambda rng, d: (values(rng, d), values(rng, d)), []),
+    "TripletMarginLoss no swap": (lambda d: nn.TripletMarginLoss(p=1.5), lambda rng, d: (values(rng, d), values(rng, d)[:1]), []),
+    "CTCLoss": (lambda d: nn.CTCLoss(), lambda rng, d: (rng.integers(1, 4, 2), np.array(rng.integers(5, 7)), np.array(2)), [nn.LogSoftmax(1)]),
 }
 
 OPTIMIZERS = {
@@ -191,10 +209,11 @@ class Trained:
 
     def eager(self, x, y):
         k = self.options.get("accumulate", 1)
-        value = self.loss(self.model(x), y)
+        value = self.loss(self.model(x), *(y if isinstance(y, tuple) else (y,)))
         if self.calls % k == 0:
             self.model.zero_grad()
-        self.model.backward(self.loss.backward(*(() if k == 1 else (1 / k,))))
+        gradient = self.loss.backward(*(() if k == 1 else (1 / k,)))
+        self.model.backward(gradient[0] if isinstance(gradient, tuple) else gradient)
         self.calls += 1
         if self.calls % k == 0:
             if "clip_grad_value" in self.options:
@@ -247,6 +266,14 @@ def test_every_loss(name, dtype, rng):
         return side
 
     assert_same_training(make, batches(rng, dtype, target))
+
+
+@pytest.mark.parametrize("layer", [nn.CosineSimilarity(), nn.CosineSimilarity(0), nn.PairwiseDistance(), nn.PairwiseDistance(np.inf, keepdim=True)], ids=str)
+def test_layers_of_two_inputs(layer, dtype, rng):
+    predict = fastnn.capture(layer)
+    for _ in range(3):
+        x1, x2 = values(rng, dtype), values(rng, dtype)
+        np.testing.assert_array_equal(predict(x1, x2), layer(x1, x2))
 
 
 def test_every_loss_is_listed():

@@ -178,6 +178,29 @@ def test_a_module_of_labels_is_checked_by_its_parameters(rng):
     gradcheck(Embedding(rng), np.array([0, 3, 3]), rng=rng)
 
 
+class Product(Loss):
+    """The sum of a b, with the gradients of both."""
+
+    differentiable = (0, 1)
+
+    def __call__(self, a, b, c):
+        self.saved = a, b
+        return np.asarray((a * b).sum() + c.sum())
+
+    def backward(self):
+        a, b = self.saved
+        return b, self.factor * a
+
+
+def test_losses_of_several_inputs_are_checked_by_those_they_name(rng):
+    loss = Product()
+    arrays = rng.normal(size=(3, 2, 3))
+    gradcheck(loss, *arrays)
+    loss.factor = 1.01
+    with pytest.raises(GradientError, match="input 1"):
+        gradcheck(loss, *arrays)
+
+
 def test_losses_are_checked_by_their_first_input(rng):
     loss = Loss()
     gradcheck(loss, rng.normal(size=(2, 3)), rng.normal(size=(2, 3)))

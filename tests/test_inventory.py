@@ -61,6 +61,12 @@ PARTS = {
     "rnn_relu_backward": "rnn_backward",
     "check_labels": "cross_entropy",
     "check_unit_interval": "binary_cross_entropy",
+    "check_not_negative": "gaussian_nll_loss",
+    "check_ctc": "ctc_loss",
+    "poisson_nll_loss_of_rate_forward": "poisson_nll_loss",
+    "poisson_nll_loss_of_rate_backward": "poisson_nll_loss_backward",
+    "gaussian_nll_loss_backward_variance": "gaussian_nll_loss_backward",
+    "triplet_margin_loss_backward_negative": "triplet_margin_loss_backward",
 }
 
 PUBLIC = [name for name in dir(kernels) if not name.startswith("_") and callable(getattr(kernels, name))]

@@ -32,6 +32,14 @@ def log_log_pair(rng, shape):
     return tuple(np.log(rng.uniform(0.05, 1, (2, *shape))))
 
 
+def sign_pair(rng, shape):
+    return 2 * rng.standard_normal(shape), rng.choice([-1, 1], shape)
+
+
+def count_pair(rng, shape):
+    return rng.uniform(0.2, 2, shape), rng.integers(0, 9, shape)
+
+
 # Element-wise losses: kernel, its options, how to draw (input, target), and the layer.
 CASES = {
     "mse": ("mse_loss", {}, any_pair, nn.MSELoss),
@@ -44,6 +52,12 @@ CASES = {
     "bce with logits": ("binary_cross_entropy_with_logits", {}, logit_pair, nn.BCEWithLogitsLoss),
     "kl": ("kl_div", {}, log_pair, nn.KLDivLoss),
     "kl, log target": ("kl_div", {"log_target": True}, log_log_pair, nn.KLDivLoss),
+    "hinge embedding": ("hinge_embedding_loss", {"margin": 0.8}, sign_pair, nn.HingeEmbeddingLoss),
+    "soft margin": ("soft_margin_loss", {}, sign_pair, nn.SoftMarginLoss),
+    "poisson": ("poisson_nll_loss", {}, count_pair, nn.PoissonNLLLoss),
+    "poisson, full": ("poisson_nll_loss", {"full": True}, count_pair, nn.PoissonNLLLoss),
+    "poisson of rates": ("poisson_nll_loss", {"log_input": False, "full": True, "eps": 0.1}, count_pair, nn.PoissonNLLLoss),
+    "poisson of rates, without eps": ("poisson_nll_loss", {"log_input": False, "eps": 0}, count_pair, nn.PoissonNLLLoss),
 }
 REDUCTIONS = ("mean", "sum", "none")
 

@@ -33,3 +33,13 @@ KERNEL(check_offsets, check)
         if (offset[i] < least || offset[i] > most || (last && offset[i] != (int64_t)a->classes)) *a->bad = (int64_t)i + 1;
     }
 }
+
+/* At least 0, or NaN. */
+KERNEL(check_not_negative, check)
+{
+    const T *x = (const T *)a->x;
+    (void)part, (void)parts;
+    *a->bad = 0;
+    for (size_t i = 0; i < a->n && !*a->bad; i++)
+        if (x[i] < 0) *a->bad = (int64_t)i + 1;
+}

@@ -4,7 +4,8 @@
  * sums again (loss_total). A kernel that runs in one share does that itself, so a small loss is one launch; otherwise the
  * caller launches loss_total after it. Both give the same bits.
  *
- * Below each f stands its derivative with respect to input. NaN goes through everywhere. */
+ * Below each f stands its derivative with respect to input, and where there is one to another array. NaN goes through everywhere. The losses
+ * of loss_margin.h that take three arrays have one of them in `weight`. */
 enum { LOSS_CHUNK = 1024 };
 
 /* value[0] = the sum of sums[0 .. chunks) / divisor; value[1] = divisor, which is the sum of counts[0 .. chunks) where it is < 0. */
@@ -23,49 +24,52 @@ KERNEL(loss_total, loss_total)
 
 FNN_INLINE V weight_at(const T *weight, size_t i, size_t left) { return weight ? load_upto(weight + i, left) : v_set(1); }
 
-/* LOSS(mse_loss, f, df) defines the kernels mse_loss_forward and mse_loss_backward from
- *     V f(V x, V t, V weight, V pos_weight, V p)   and   V df(the same) = the derivative of f with respect to x. */
-#define LOSS(name, f, df)                                                                                                     \
-    KERNEL(name##_forward, loss)                                                                                              \
-    {                                                                                                                         \
-        const T *x = (const T *)a->input, *t = (const T *)a->target;                                                          \
-        const T *weight = (const T *)a->weight, *pos_weight = (const T *)a->pos_weight;                                       \
-        T *losses = (T *)a->losses, *sums = (T *)a->sums;                                                                     \
-        size_t i, end, chunks = (a->n + LOSS_CHUNK - 1) / LOSS_CHUNK;                                                         \
-        V p = v_set((T)a->p);                                                                                                 \
-        fnn_share(a->n, LOSS_CHUNK, part, parts, &i, &end);                                                                   \
-        while (i < end) {                                                                                                     \
-            size_t chunk = i / LOSS_CHUNK, last = end - i < LOSS_CHUNK ? end : i + LOSS_CHUNK;                                \
-            Lanes sum = lanes_zero();                                                                                         \
-            while (i < last)                                                                                                  \
-                for (int k = 0; k < LANE_VECTORS; k++, i += W) {                                                              \
-                    if (i >= last) break;                                                                                     \
-                    size_t left = last - i;                                                                                   \
-                    V l = f(load_upto(x + i, left), load_upto(t + i, left), weight_at(weight, i, left),                       \
-                            weight_at(pos_weight, i, left), p);                                                               \
-                    if (losses) store_upto(losses + i, l, left);                                                              \
-                    sum.v[k] = v_add(sum.v[k], first_or(l, left, v_zero()));                                                  \
-                }                                                                                                             \
-            i = last;                                                                                                         \
-            sums[chunk] = lanes_sum(sum);                                                                                     \
-        }                                                                                                                     \
-        if (parts == 1) add_chunks((T *)a->value, sums, NULL, chunks, a->divisor);                                            \
-    }                                                                                                                         \
-    KERNEL(name##_backward, loss_backward)                                                                                    \
-    {                                                                                                                         \
-        const T *x = (const T *)a->input, *t = (const T *)a->target, *dy = (const T *)a->dy;                                  \
-        const T *weight = (const T *)a->weight, *pos_weight = (const T *)a->pos_weight;                                       \
-        T *dx = (T *)a->dinput;                                                                                               \
-        size_t i, end;                                                                                                        \
-        V p = v_set((T)a->p), scale = v_set((T)a->scale);                                                                     \
-        fnn_share(a->n, LOSS_CHUNK, part, parts, &i, &end);                                                                   \
-        for (; i < end; i += W) {                                                                                             \
-            size_t left = end - i;                                                                                            \
-            V d = df(load_upto(x + i, left), load_upto(t + i, left), weight_at(weight, i, left),                              \
-                     weight_at(pos_weight, i, left), p);                                                                      \
-            store_upto(dx + i, v_mul(dy ? load_upto(dy + i, left) : scale, d), left);                                         \
-        }                                                                                                                     \
+/* f or its derivative: of x, t, weight, pos_weight and p. */
+typedef V (*loss_function)(V, V, V, V, V);
+
+FNN_INLINE void loss_forward(const fnn_loss_args *a, size_t part, size_t parts, loss_function f)
+{
+    const T *x = (const T *)a->input, *t = (const T *)a->target, *weight = (const T *)a->weight, *pos_weight = (const T *)a->pos_weight;
+    T *losses = (T *)a->losses, *sums = (T *)a->sums;
+    size_t i, end, chunks = (a->n + LOSS_CHUNK - 1) / LOSS_CHUNK;
+    V p = v_set((T)a->p);
+    fnn_share(a->n, LOSS_CHUNK, part, parts, &i, &end);
+    while (i < end) {
+        size_t chunk = i / LOSS_CHUNK, last = end - i < LOSS_CHUNK ? end : i + LOSS_CHUNK;
+        Lanes sum = lanes_zero();
+        while (i < last)
+            for (int k = 0; k < LANE_VECTORS; k++, i += W) {
+                if (i >= last) break;
+                size_t left = last - i;
+                V l = f(load_upto(x + i, left), load_upto(t + i, left), weight_at(weight, i, left), weight_at(pos_weight, i, left), p);
+                if (losses) store_upto(losses + i, l, left);
+                sum.v[k] = v_add(sum.v[k], first_or(l, left, v_zero()));
+            }
+        i = last;
+        sums[chunk] = lanes_sum(sum);
     }
+    if (parts == 1) add_chunks((T *)a->value, sums, NULL, chunks, a->divisor);
+}
+
+FNN_INLINE void loss_backward(const fnn_loss_backward_args *a, size_t part, size_t parts, loss_function df)
+{
+    const T *x = (const T *)a->input, *t = (const T *)a->target, *dy = (const T *)a->dy;
+    const T *weight = (const T *)a->weight, *pos_weight = (const T *)a->pos_weight;
+    T *dx = (T *)a->dinput;
+    size_t i, end;
+    V p = v_set((T)a->p), scale = v_set((T)a->scale);
+    fnn_share(a->n, LOSS_CHUNK, part, parts, &i, &end);
+    for (; i < end; i += W) {
+        size_t left = end - i;
+        V d = df(load_upto(x + i, left), load_upto(t + i, left), weight_at(weight, i, left), weight_at(pos_weight, i, left), p);
+        store_upto(dx + i, v_mul(dy ? load_upto(dy + i, left) : scale, d), left);
+    }
+}
+
+/* LOSS(mse_loss, f, df) defines the kernels mse_loss_forward and mse_loss_backward of f and its derivative with respect to x. */
+#define LOSS(name, f, df)                                                                                                     \
+    KERNEL(name##_forward, loss) { loss_forward(a, part, parts, f); }                                                         \
+    KERNEL(name##_backward, loss_backward) { loss_backward(a, part, parts, df); }
 
 #define LOSS_FUNCTION(name) FNN_INLINE V name(V x, V t, V w, V pw, V p)
 #define UNUSED_3(u, v, w) (void)u, (void)v, (void)w

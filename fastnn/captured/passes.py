@@ -36,11 +36,12 @@ def drop_unused(calls: list[Call], memory: Memory, results: Iterable[Region]) ->
     checked: set[tuple[object, ...]] = set()
     calls = []
     for call in reversed(kept):
-        key = (call.kernel, call.dtype, call["x"], *call.numbers().items()) if call.stop else ()
+        read = [address for argument, address in call.pointers() if not argument.writes]
+        key = (call.kernel, call.dtype, *read, *call.numbers().items()) if call.stop else ()
         if not call.stop or key not in checked:
             calls.append(call)
-        region = memory.find(call["x"]) if call.stop else None
-        if region is not None and region.input is not None:
+        sources = [memory.find(address) for address in read]
+        if call.stop and all(region is not None and region.input is not None for region in sources):
             checked.add(key)
     return calls
 

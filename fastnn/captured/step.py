@@ -53,7 +53,8 @@ class CapturedStep(Captured):
         clip_grad_norm_(model.parameters(), clip_grad_norm)     # where given; clip_grad_value likewise
         optimizer.step()
 
-    With `accumulate` k the update comes with every k-th call only, from the sum of the k gradients of loss / k. The first call with inputs of new
+    y is a tuple with arrays where the loss takes more than a target: its value is loss(model(x), *y) then, and the model gets the first of its gradients. With
+    `accumulate` k the update comes with every k-th call only, from the sum of the k gradients of loss / k. The first call with inputs of new
     shapes runs eagerly and is recorded; after that a call is one replay, which allocates nothing, and up to 8 shapes are kept. Changes of options,
     parameters, modes, threads or of the model itself take effect with the next call. The gradients of all parameters of the model
     are those of the last step. It is for one thread at a time.
@@ -85,6 +86,7 @@ class CapturedStep(Captured):
         self.losses: Array = np.empty(0)
         self._eager_output: Any = None
         self.cycle = [None] * accumulate
+        self._targets = 1  # how many of the inputs of `cycle` are the loss' own
         self._plans: OrderedDict[Any, list[Ready | None]] = OrderedDict()
 
     # --- a call for which no plan is at hand ---
@@ -92,11 +94,14 @@ class CapturedStep(Captured):
     def prepare(self, inputs: tuple[Any, ...]) -> Any:
         if len(inputs) < 2:
             raise TypeError(f"a captured step takes the model's inputs and the target, got {len(inputs)} argument{'s'[len(inputs) == 1:]}")
-        arrays = tuple(map(plain, inputs))
+        *own, target = inputs
+        targets = target if isinstance(target, tuple) and any(isinstance(item, np.ndarray) for item in target) else (target,)
+        arrays = tuple(map(plain, (*own, *targets)))
         if not self.is_current():
             self._plans.clear()
-        self.cycle = self._plans.setdefault(key_of(arrays), [None] * self.accumulate)
-        self._plans.move_to_end(key_of(arrays))
+        key = len(targets), key_of(arrays)
+        self.cycle, self._targets = self._plans.setdefault(key, [None] * self.accumulate), len(targets)
+        self._plans.move_to_end(key)
         while len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         ready = self.cycle[self.turn]
@@ -118,11 +123,12 @@ class CapturedStep(Captured):
         with Shield() as shield:
             try:
                 with recording:
-                    output = self.model.forward(*own[:-1])
-                    value = self.loss.forward(output, own[-1])
+                    output = self.model.forward(*own[: -self._targets])
+                    value = self.loss.forward(output, *own[-self._targets :])
                     if np.ndim(value):
                         raise TypeError(f'loss must give one number, got an array of shape {np.shape(value)}; use reduction="mean" or "sum"')
-                    self.model.backward(self.loss.backward(*(() if self.accumulate == 1 else (1 / self.accumulate,))))
+                    gradient = self.loss.backward(*(() if self.accumulate == 1 else (1 / self.accumulate,)))
+                    self.model.backward(gradient[0] if isinstance(gradient, tuple) else gradient)
                     recording.finish()
                     computed = len(recording.calls)
                     cell = self._checked(recording, value, output)
@@ -204,7 +210,7 @@ class CapturedStep(Captured):
         modules = named(self.model, self.loss)
         before = _State(modules)
         try:
-            self.loss.forward(self.model.forward(*inputs[:-1]), inputs[-1])
+            self.loss.forward(self.model.forward(*inputs[: -self._targets]), *inputs[-self._targets :])
         finally:
             before.restore()
             for module in modules.values():
@@ -273,10 +279,10 @@ class CapturedStep(Captured):
     def _is_ready_for(self, columns: tuple[Array, ...], batch_size: int) -> bool:
         """Whether all plans of the cycle for such a batch are at hand, and then `cycle` is that one."""
         batch = tuple(column[:batch_size] for column in columns)
-        plans = self._plans.get(key_of(batch), [None])
+        plans = self._plans.get((1, key_of(batch)), [None])
         if None in plans or not self.is_current() or not all(ready.is_for(batch) for ready in plans if ready is not None):
             return False
-        self.cycle = plans
+        self.cycle, self._targets = plans, 1
         return True
 
     def _last(self) -> Ready:

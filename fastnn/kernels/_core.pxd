@@ -21,6 +21,9 @@ cdef int note_number(object number, object array) except -1
 # Launch one of the checks; returns 1 + the index of the first bad element, or 0. A recorded step asks again each time.
 cdef int64_t launch_check(fnn_kernel kernel, fnn_check_args *args) except -1
 
+# The same for one with an argument struct of its own, `result` being the address of its field `bad`.
+cdef int64_t launch_check_of(fnn_kernel kernel, void *args, size_t size, int64_t **result) except -1
+
 # How often parameters or other lasting memory have been written to by the library, in this process.
 cdef uint64_t writes
 

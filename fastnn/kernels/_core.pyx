@@ -102,16 +102,20 @@ cdef int launch_shares(fnn_kernel kernel, const void *args, size_t size, size_t 
 
 
 cdef int64_t launch_check(fnn_kernel kernel, fnn_check_args *args) except -1:
+    return launch_check_of(kernel, args, sizeof(args[0]), &args.bad)
+
+
+cdef int64_t launch_check_of(fnn_kernel kernel, void *args, size_t size, int64_t **result) except -1:
     cdef int64_t bad
     cdef cnp.ndarray cell
-    args.bad = &bad
+    result[0] = &bad
     if fnn_recording != NULL:
         cell = np.zeros(1, np.int64)
-        args.bad = <int64_t *>cnp.PyArray_DATA(cell)
+        result[0] = <int64_t *>cnp.PyArray_DATA(cell)
         keep(cell)
-        (<Record>fnn_recording).call(kernel, args, sizeof(args[0]), 1, args.bad)
+        (<Record>fnn_recording).call(kernel, args, size, 1, result[0])
     kernel(args, 0, 1)
-    return args.bad[0]
+    return result[0][0]
 
 
 cdef int interrupted() except -1:

@@ -13,7 +13,9 @@ from fastnn.kernels._table cimport fnn_check_args, fnn_loss_args, fnn_loss_backw
 
 import numpy as np
 
-from fastnn.kernels.elementwise import copy
+from math import copysign
+
+from fastnn.kernels.elementwise import copy, sum_to
 
 cnp.import_array()
 
@@ -49,15 +51,14 @@ cdef inline void *data(cnp.ndarray x) noexcept:
 
 cdef object forward(const fnn_kernel *kernel, object input, object target, object weight, object pos_weight, double p, int code,
                     double cycles, bint keep, bint unit_interval=False):
-    """Launch a loss that takes so many cycles an element."""
     cdef cnp.ndarray x = real(input, "input"), t = real(target, "target"), w, pw, losses = None, saved
     cdef fnn_loss_args args
     cdef int dtype = dtype_index(x)
     same_dtype(x, "input", t, "target")
     same_shape(x, "input", t, "target")
     if unit_interval:
-        check_unit_interval(x, "input")
-        check_unit_interval(t, "target")
+        check_values(kernels.check_unit_interval, x, "input", "between 0 and 1")
+        check_values(kernels.check_unit_interval, t, "target", "between 0 and 1")
     w, pw = spread(weight, x, "weight"), spread(pos_weight, x, "pos_weight")
     args.n = cnp.PyArray_SIZE(x)
     cdef cnp.npy_intp chunks = (args.n + CHUNK - 1) // CHUNK, length = 2 + chunks
@@ -94,14 +95,14 @@ cdef object backward(const fnn_kernel *kernel, object dy, object input, object t
     return dx
 
 
-cdef int check_unit_interval(cnp.ndarray x, str name) except -1:
-    """ValueError if an element is outside [0, 1]; NaN is let through."""
+cdef int check_values(const fnn_kernel *kernel, cnp.ndarray x, str name, str what) except -1:
+    """ValueError if the check finds an element that is not `what`; NaN is let through."""
     cdef fnn_check_args args
     args.x, args.n, args.classes, args.ignore = cnp.PyArray_DATA(x), cnp.PyArray_SIZE(x), 0, 0
-    cdef int64_t bad = launch_check(kernels.check_unit_interval[dtype_index(x)], &args)
+    cdef int64_t bad = launch_check(kernel[dtype_index(x)], &args)
     if bad:
         at = tuple([int(k) for k in np.unravel_index(bad - 1, np.shape(x))])
-        raise ValueError(f"{name} must be between 0 and 1, got {(<object>x)[at]} at index {at}")
+        raise ValueError(f"{name} must be {what}, got {(<object>x)[at]} at index {at}")
     return 0
 
 
@@ -190,3 +191,74 @@ def kl_div_backward(dy, input, target, log_target=False, reduction="mean"):
     """-target, or -exp(target) with log_target."""
     cdef const fnn_kernel *kernel = &kernels.kl_div_log_target_backward[0] if log_target else &kernels.kl_div_backward[0]
     return backward(kernel, dy, input, target, None, None, 0, reduction_code(reduction, True), 1)
+
+
+def hinge_embedding_loss(input, target, margin=1.0, reduction="mean", *, bint keep=False):
+    """input where target is 1, max(0, margin - input) where it is -1; target holds 1 and -1."""
+    return forward(kernels.hinge_embedding_loss_forward, input, target, None, None, margin, reduction_code(reduction), 1, keep)
+
+
+def hinge_embedding_loss_backward(dy, input, target, margin=1.0, reduction="mean"):
+    """1 where target is 1, else -1 where margin - input >= 0, else 0."""
+    return backward(kernels.hinge_embedding_loss_backward, dy, input, target, None, None, margin, reduction_code(reduction), 1)
+
+
+def soft_margin_loss(input, target, reduction="mean", *, bint keep=False):
+    """log(1 + exp(-target input)), without overflow; target holds 1 and -1."""
+    return forward(kernels.soft_margin_loss_forward, input, target, None, None, 0, reduction_code(reduction), 3, keep)
+
+
+def soft_margin_loss_backward(dy, input, target, reduction="mean"):
+    """-target sigmoid(-target input)."""
+    return backward(kernels.soft_margin_loss_backward, dy, input, target, None, None, 0, reduction_code(reduction), 2)
+
+
+cdef double signed(object eps, bint full) except? -1:
+    """eps as kernels take it: with the sign bit where the loss has its constant part."""
+    return copysign(limit(eps, "eps", True), -1 if full else 1)
+
+
+def poisson_nll_loss(input, target, bint log_input=True, bint full=False, eps=1e-8, reduction="mean", *, bint keep=False):
+    """exp(input) - target input, or for log_input=False input - target log(input + eps); input is the expected count, or its logarithm.
+
+    full: with Stirling's approximation of log(target!) where target > 1, target log(target) - target + log(2 pi target) / 2.
+    """
+    cdef const fnn_kernel *kernel = &kernels.poisson_nll_loss_forward[0] if log_input else &kernels.poisson_nll_loss_of_rate_forward[0]
+    return forward(kernel, input, target, None, None, signed(eps, full), reduction_code(reduction), 3, keep)
+
+
+def poisson_nll_loss_backward(dy, input, target, bint log_input=True, bint full=False, eps=1e-8, reduction="mean"):
+    """exp(input) - target, or for log_input=False 1 - target / (input + eps)."""
+    cdef const fnn_kernel *kernel = &kernels.poisson_nll_loss_backward[0] if log_input else &kernels.poisson_nll_loss_of_rate_backward[0]
+    return backward(kernel, dy, input, target, None, None, signed(eps, full), reduction_code(reduction), 2)
+
+
+cdef cnp.ndarray variance(object var, cnp.ndarray input):
+    """var as an array that broadcasts to input's shape."""
+    cdef cnp.ndarray v = real(var, "var")
+    shape, own = np.shape(input), np.shape(v)
+    if own == shape or own == shape[:-1] + (1,):
+        return v
+    if own != shape[:-1]:
+        raise ValueError(f"var must have input's shape {shape}, or that with 1 as its last axis or without it, got {own}")
+    return np.reshape(v, own + (1,))
+
+
+def gaussian_nll_loss(input, target, var, bint full=False, eps=1e-6, reduction="mean", *, bint keep=False):
+    """(log(v) + (input - target)² / v) / 2 with v = max(var, eps); full: and log(2 pi) / 2.
+
+    var: variances of input's shape, or of that with 1 as its last axis or without it. ValueError if one is below 0.
+    """
+    cdef cnp.ndarray v = variance(var, real(input, "input"))
+    check_values(kernels.check_not_negative, v, "var", "at least 0")
+    return forward(kernels.gaussian_nll_loss_forward, input, target, v, None, signed(eps, full), reduction_code(reduction), 3, keep)
+
+
+def gaussian_nll_loss_backward(dy, input, target, var, bint full=False, eps=1e-6, reduction="mean"):
+    """(dinput, dvar): (input - target) / v, and (1 - (input - target)² / v) / (2 v) summed to var's shape, also where var < eps."""
+    cdef cnp.ndarray v = variance(var, real(input, "input"))
+    cdef int code = reduction_code(reduction)
+    cdef double p = signed(eps, full)
+    dinput = backward(kernels.gaussian_nll_loss_backward, dy, input, target, v, None, p, code, 2)
+    dvar = backward(kernels.gaussian_nll_loss_backward_variance, dy, input, target, v, None, p, code, 3)
+    return dinput, sum_to(dvar, np.shape(v)).reshape(np.shape(var))

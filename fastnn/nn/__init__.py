@@ -48,6 +48,9 @@ from fastnn.nn.conv import ConvTranspose2d as ConvTranspose2d
 from fastnn.nn.conv import ConvTranspose3d as ConvTranspose3d
 from fastnn.nn.cross_entropy import CrossEntropyLoss as CrossEntropyLoss
 from fastnn.nn.cross_entropy import NLLLoss as NLLLoss
+from fastnn.nn.ctc import CTCLoss as CTCLoss
+from fastnn.nn.distance import CosineSimilarity as CosineSimilarity
+from fastnn.nn.distance import PairwiseDistance as PairwiseDistance
 from fastnn.nn.dropout import Dropout as Dropout
 from fastnn.nn.dropout import Dropout1d as Dropout1d
 from fastnn.nn.dropout import Dropout2d as Dropout2d
@@ -58,6 +61,8 @@ from fastnn.nn.group_norm import GroupNorm as GroupNorm
 from fastnn.nn.instance_norm import InstanceNorm1d as InstanceNorm1d
 from fastnn.nn.instance_norm import InstanceNorm2d as InstanceNorm2d
 from fastnn.nn.instance_norm import InstanceNorm3d as InstanceNorm3d
+from fastnn.nn.likelihood_loss import GaussianNLLLoss as GaussianNLLLoss
+from fastnn.nn.likelihood_loss import PoissonNLLLoss as PoissonNLLLoss
 from fastnn.nn.linear import Linear as Linear
 from fastnn.nn.local_response_norm import LocalResponseNorm as LocalResponseNorm
 from fastnn.nn.loss import BCELoss as BCELoss
@@ -71,6 +76,11 @@ from fastnn.nn.loss import SmoothL1Loss as SmoothL1Loss
 from fastnn.nn.lp_pooling import LPPool1d as LPPool1d
 from fastnn.nn.lp_pooling import LPPool2d as LPPool2d
 from fastnn.nn.lp_pooling import LPPool3d as LPPool3d
+from fastnn.nn.margin_loss import HingeEmbeddingLoss as HingeEmbeddingLoss
+from fastnn.nn.margin_loss import MultiLabelMarginLoss as MultiLabelMarginLoss
+from fastnn.nn.margin_loss import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
+from fastnn.nn.margin_loss import MultiMarginLoss as MultiMarginLoss
+from fastnn.nn.margin_loss import SoftMarginLoss as SoftMarginLoss
 from fastnn.nn.module import BufferField as BufferField
 from fastnn.nn.module import Module as Module
 from fastnn.nn.module import Parameter as Parameter
@@ -106,6 +116,9 @@ from fastnn.nn.recurrent import LastStep as LastStep
 from fastnn.nn.recurrent_cell import GRUCell as GRUCell
 from fastnn.nn.recurrent_cell import LSTMCell as LSTMCell
 from fastnn.nn.recurrent_cell import RNNCell as RNNCell
+from fastnn.nn.ranking_loss import CosineEmbeddingLoss as CosineEmbeddingLoss
+from fastnn.nn.ranking_loss import MarginRankingLoss as MarginRankingLoss
+from fastnn.nn.ranking_loss import TripletMarginLoss as TripletMarginLoss
 from fastnn.nn.shape import Flatten as Flatten
 from fastnn.nn.shape import Identity as Identity
 from fastnn.nn.shape import Unflatten as Unflatten

@@ -22,28 +22,31 @@ REDUCTIONS = ("mean", "sum", "none")
 class Loss(Module):
     """The base of all losses.
 
-    Subclasses write forward(input, target) and backward(dy). `_saved` is (input, target, saved) of the last forward, and saved[0] the loss
-    in memory that a recorded step writes, too.
+    Subclasses write forward(input, target), some with more inputs, and backward(dy). `_saved` is (input, target, saved) of the last forward, and
+    saved[0] the loss in memory that a recorded step writes, too. differentiable: of which arguments of forward backward returns the gradients, a
+    tuple where there are several.
     """
 
     reductions: tuple[str, ...] = REDUCTIONS
+    differentiable: tuple[int, ...] = (0,)
 
     def __init__(self, reduction: str = "mean") -> None:
         if reduction not in self.reductions:
             raise ValueError(f"reduction must be one of {self.reductions}, got {reduction!r}")
         self.reduction = reduction
 
-    def forward(self, input: Array, target: Array) -> Any:
+    def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
-    def backward(self, dy: Any = 1.0) -> Array:
+    def backward(self, dy: Any = 1.0) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
-    def keep(self, input: Array, target: Array, result: tuple[Any, Array]) -> Any:
-        """The loss of a kernel's (loss, saved), which is kept for backward."""
+    def keep(self, *inputs_and_result: Any) -> Any:
+        """The loss of a kernel's (loss, saved), the last argument, kept for backward with the inputs before it."""
+        *inputs, (loss, saved) = inputs_and_result
         if self.training:
-            self._saved = input, target, result[1]
-        return result[0]
+            self._saved = *inputs, saved
+        return loss
 
     def extra_repr(self) -> str:
         return f"reduction={self.reduction!r}"

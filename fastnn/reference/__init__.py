@@ -63,6 +63,14 @@ from .conv import (
     conv_transpose as conv_transpose,
     conv_transpose_backward as conv_transpose_backward,
 )
+from .ctc import ctc_loss as ctc_loss
+from .ctc import ctc_loss_backward as ctc_loss_backward
+from .distance import (
+    cosine_similarity as cosine_similarity,
+    cosine_similarity_backward as cosine_similarity_backward,
+    pairwise_distance as pairwise_distance,
+    pairwise_distance_backward as pairwise_distance_backward,
+)
 from .elementary import erf as erf
 from .elementary import exp as exp
 from .elementary import expm1 as expm1
@@ -88,6 +96,8 @@ from .loss import (
     binary_cross_entropy_with_logits_backward as binary_cross_entropy_with_logits_backward,
     cross_entropy as cross_entropy,
     cross_entropy_backward as cross_entropy_backward,
+    gaussian_nll_loss as gaussian_nll_loss,
+    gaussian_nll_loss_backward as gaussian_nll_loss_backward,
     huber_loss as huber_loss,
     huber_loss_backward as huber_loss_backward,
     kl_div as kl_div,
@@ -98,8 +108,28 @@ from .loss import (
     mse_loss_backward as mse_loss_backward,
     nll_loss as nll_loss,
     nll_loss_backward as nll_loss_backward,
+    poisson_nll_loss as poisson_nll_loss,
+    poisson_nll_loss_backward as poisson_nll_loss_backward,
     smooth_l1_loss as smooth_l1_loss,
     smooth_l1_loss_backward as smooth_l1_loss_backward,
+)
+from .margin import (
+    cosine_embedding_loss as cosine_embedding_loss,
+    cosine_embedding_loss_backward as cosine_embedding_loss_backward,
+    hinge_embedding_loss as hinge_embedding_loss,
+    hinge_embedding_loss_backward as hinge_embedding_loss_backward,
+    margin_ranking_loss as margin_ranking_loss,
+    margin_ranking_loss_backward as margin_ranking_loss_backward,
+    multi_margin_loss as multi_margin_loss,
+    multi_margin_loss_backward as multi_margin_loss_backward,
+    multilabel_margin_loss as multilabel_margin_loss,
+    multilabel_margin_loss_backward as multilabel_margin_loss_backward,
+    multilabel_soft_margin_loss as multilabel_soft_margin_loss,
+    multilabel_soft_margin_loss_backward as multilabel_soft_margin_loss_backward,
+    soft_margin_loss as soft_margin_loss,
+    soft_margin_loss_backward as soft_margin_loss_backward,
+    triplet_margin_loss as triplet_margin_loss,
+    triplet_margin_loss_backward as triplet_margin_loss_backward,
 )
 from .elementwise import (
     add_ as add_,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .activation import sigmoid
-from .array import Array, like
+from .array import Array, like, unbroadcast
 from .softmax import log_softmax, softmax
 
 
@@ -340,3 +340,54 @@ def cross_entropy_backward(
     p, count = _class_targets(x, input, target, weight, ignore_index, label_smoothing)
     dx = softmax(x, axis=1) * p.sum(axis=1, keepdims=True) - p
     return (_spread_labels(dy, x, reduction, count) * dx).reshape(input.shape)
+
+
+# ---- negative log-likelihoods of numbers ----------------------------------------------------------------------------------------
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def poisson_nll_loss(
+    input: Array, target: Array, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
+) -> Array:
+    """exp(input) - target input, or for log_input=False input - target log(input + eps).
+
+    full: with Stirling's approximation of log(target!) where target > 1, target log(target) - target + log(2 pi target) / 2.
+    """
+    target = _same_shape("poisson_nll_loss", input, target)
+    losses = np.exp(input) - target * input if log_input else input - target * np.log(input + like(eps, input))
+    if full:
+        losses = losses + np.where(target > 1, target * np.log(target) - target + 0.5 * np.log(2 * math.pi * target), 0)
+    return _reduce(losses, reduction)
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def poisson_nll_loss_backward(
+    dy: Any, input: Array, target: Array, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
+) -> Array:
+    """exp(input) - target, or for log_input=False 1 - target / (input + eps)."""
+    target = like(target, input)
+    return _spread(dy, input, reduction) * (np.exp(input) - target if log_input else 1 - target / (input + like(eps, input)))
+
+
+def _variance(input: Array, var: Array, eps: float) -> Array:
+    """max(var, eps) so that it broadcasts to input; var may lack input's last axis."""
+    var = like(var, input)
+    return np.maximum(var[..., np.newaxis] if var.ndim == input.ndim - 1 else var, like(eps, input))
+
+
+def gaussian_nll_loss(
+    input: Array, target: Array, var: Array, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Array:
+    """(log(v) + (input - target)^2 / v) / 2 with v = max(var, eps); full: and log(2 pi) / 2."""
+    v = _variance(input, var, eps)
+    losses = 0.5 * (np.log(v) + (input - _same_shape("gaussian_nll_loss", input, target)) ** 2 / v)
+    return _reduce(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
+
+
+def gaussian_nll_loss_backward(
+    dy: Any, input: Array, target: Array, var: Array, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> tuple[Array, Array]:
+    """(dinput, dvar): (input - target) / v, and (1 - (input - target)^2 / v) / (2 v) summed to var's shape, also where var < eps."""
+    v, d, g = _variance(input, var, eps), input - like(target, input), _spread(dy, input, reduction)
+    shape = var.shape if var.ndim == input.ndim else (*var.shape, 1)
+    return g * d / v, unbroadcast(g * 0.5 * (1 - d**2 / v) / v, shape).reshape(var.shape)
