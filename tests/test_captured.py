@@ -100,7 +100,7 @@ LAYERS = {
     "TransformerEncoder": lambda d: [
         nn.Unflatten(1, (2, 4)), nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 6, 0.3, "gelu", norm_first=True, dtype=d, rng=5), 2, rng=6), nn.Flatten()
     ],
-    "PositionalEncoding": lambda d: [nn.Unflatten(1, (2, 4)), nn.PositionalEncoding(4, 0.3, 9, dtype=d, rng=5), nn.Flatten()],
+    "PositionalEncoding": lambda d: [nn.Unflatten(1, (2, 4)), nn.PositionalEncoding(4, 0.3, 20, dtype=d, rng=5), nn.Flatten()],
     "Sequential": lambda d: [nn.Sequential(nn.Linear(8, 8, dtype=d, rng=5), nn.ReLU())],
     "Residual": lambda d: [nn.Residual(nn.Linear(8, 8, dtype=d, rng=5), nn.Tanh())],
     "Parallel": lambda d: [nn.Parallel(nn.Linear(8, 5, dtype=d, rng=5), nn.Linear(8, 3, dtype=d, rng=6))],

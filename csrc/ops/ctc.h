@@ -23,12 +23,14 @@ typedef struct Path {
     size_t count, states, blank, work;
 } Path;
 
-/* log(exp(a) + exp(b) + exp(c)) */
+/* log(exp(a) + exp(b) + exp(c)) = top + log(1 + exp(low - top) + exp(middle - top)) */
 FNN_INLINE V log_sum_exp(V a, V b, V c)
 {
-    V top = v_max(a, v_max(b, c));
-    top = v_select(v_eq(top, v_set(-(T)INFINITY)), v_zero(), top);
-    return v_add(top, v_log(v_add(v_add(v_exp(v_sub(a, top)), v_exp(v_sub(b, top))), v_exp(v_sub(c, top)))));
+    V high = v_max(a, b), low = v_min(a, b), top = v_max(high, c), middle = v_min(high, c), all = v_add(v_add(a, b), c);
+    M none = v_eq(top, v_set(-(T)INFINITY));
+    V base = v_select(none, v_zero(), top), rest = v_add(v_exp(v_sub(low, base)), v_exp(v_sub(middle, base)));
+    V y = v_select(none, top, v_add(base, v_log(v_add(v_set(1), rest))));
+    return v_select(v_isnan(all), all, y);
 }
 
 /* The sequence's rows in scratch memory of 4 rooms; the path stands at the state `start`, before its first step. */
@@ -50,22 +52,30 @@ FNN_SHARED void path_emit(Path *p, const T *x)
     p->emission[2 * p->count] = blank;
 }
 
-/* next = the states that `row` comes to (d = -1), or comes from (d = 1), without emissions. */
-FNN_SHARED void path_step(const Path *p, ptrdiff_t d)
-{
-    const T *skip = p->skip + (d > 0 ? 2 : 0);
-    for (size_t s = 0; s < p->states; s += W) {
-        const T *x = p->row + s;
-        v_store(p->next + s, log_sum_exp(v_load(x), v_load(x + d), v_add(v_load(x + 2 * d), v_load(skip + s))));
-    }
-}
-
-/* row = next and the emissions. */
-static void path_advance(Path *p)
+/* One step: row = the alphas behind it, which go to alpha, too. */
+FNN_SHARED void path_forward(Path *p, T *alpha)
 {
     T *row = p->next;
-    for (size_t s = 0; s < p->states; s += W) v_store(row + s, v_add(v_load(row + s), v_load(p->emission + s)));
+    for (size_t s = 0; s < p->states; s += W) {
+        const T *x = p->row + s;
+        V y = log_sum_exp(v_load(x), v_load(x - 1), v_add(v_load(x - 2), v_load(p->skip + s)));
+        y = v_add(y, v_load(p->emission + s));
+        v_store(row + s, y), store_upto(alpha + s, y, p->states - s);
+    }
     p->next = p->row, p->row = row;
+}
+
+/* One step back: row = the betas before it, with its emissions; next = each state's probability in this step. */
+FNN_SHARED void path_backward(Path *p, const T *alpha, V nll)
+{
+    T *row = p->next, *probability = p->row;
+    for (size_t s = 0; s < p->states; s += W) {
+        const T *x = p->row + s;
+        V y = log_sum_exp(v_load(x), v_load(x + 1), v_add(v_load(x + 2), v_load(p->skip + s + 2)));
+        v_store(row + s, v_add(y, v_load(p->emission + s)));
+        store_upto(probability + s, v_exp(v_add(v_add(load_upto(alpha + s, p->states - s), y), nll)), p->states - s);
+    }
+    p->next = probability, p->row = row;
 }
 
 /* Whether to give up; asked after so much work. */
@@ -99,9 +109,7 @@ KERNEL(ctc_loss_forward, ctc)
         path_begin(&p, scratch, a->room, targets + first, count, 0);
         for (size_t t = 0; t < steps; t++, x += stride, alpha += 2 * width + 1) {
             path_emit(&p, x);
-            path_step(&p, -1);
-            path_advance(&p);
-            memcpy(alpha, p.row, p.states * sizeof(T));
+            path_forward(&p, alpha);
             if (path_interrupted(&p, p.states)) return;
         }
         const T *last = p.row + p.states - 1;
@@ -113,15 +121,11 @@ KERNEL(ctc_loss_forward, ctc)
     if (parts == 1) add_chunks((T *)a->value, (const T *)a->losses, NULL, a->batch, a->divisor);
 }
 
-/* dx[c] = dy (exp(x[c]) - the probability of being at c in this step), with beta in p->next. */
-static void ctc_gradient(T *dx, const T *x, const T *alpha, Path *p, size_t classes, V nll, V dy)
+/* dx[c] = dy (exp(x[c]) - the probability of being at c in this step), p->next having those of the states. */
+static void ctc_gradient(T *dx, const T *x, const Path *p, size_t classes, V dy)
 {
-    for (size_t s = 0; s < p->states; s += W) {
-        size_t left = p->states - s;
-        store_upto(p->row + s, v_exp(v_add(v_add(load_upto(alpha + s, left), v_load(p->next + s)), nll)), left);
-    }
     memset(dx, 0, classes * sizeof(T));
-    for (size_t s = 0; s < p->states; s++) dx[s % 2 ? (size_t)p->labels[s / 2] : p->blank] += p->row[s];
+    for (size_t s = 0; s < p->states; s++) dx[s % 2 ? (size_t)p->labels[s / 2] : p->blank] += p->next[s];
     for (size_t c = 0; c < classes; c += W)
         store_upto(dx + c, v_mul(dy, v_sub(v_exp(load_upto(x + c, classes - c)), load_upto(dx + c, classes - c))), classes - c);
 }
@@ -145,9 +149,8 @@ KERNEL(ctc_loss_backward, ctc_backward)
         path_begin(&p, scratch, a->room, targets + first, count, 2 * count);
         for (size_t t = steps; t-- > 0;) {
             path_emit(&p, x + t * stride);
-            path_step(&p, 1);
-            ctc_gradient(dx + t * stride, x + t * stride, alpha + t * (2 * width + 1), &p, classes, v_set(nll), v_set(impossible ? (T)NAN : dy));
-            path_advance(&p);
+            path_backward(&p, alpha + t * (2 * width + 1), v_set(nll));
+            ctc_gradient(dx + t * stride, x + t * stride, &p, classes, v_set(impossible ? (T)NAN : dy));
             if (path_interrupted(&p, p.states + classes)) return;
         }
         first += width;
