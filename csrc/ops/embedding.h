@@ -59,8 +59,8 @@ KERNEL(embedding_backward, embedding_backward)
     fnn_share(dim, EMBEDDING_GRAIN, part, parts, &j, &last);
     if (j == last) return; /* there may be any number of rows without columns */
     ptrdiff_t width = (ptrdiff_t)(last - j);
-    size_t row = a->range ? (size_t)a->range[0] : 0, rows = a->range ? (size_t)a->range[1] : a->accumulate ? 0 : a->rows;
-    for (; row < rows; row++) { /* those that are not added to */
+    int64_t next = a->range ? *a->range : -1; /* the first row that is new: they come in this order */
+    for (size_t row = 0; !a->range && !a->accumulate && row < a->rows; row++) {
         if (row % EMBEDDING_POLL == 0 && fnn_interrupted()) return;
         memset(dweight + row * dim + j, 0, (size_t)width * sizeof(T));
     }
@@ -79,7 +79,9 @@ KERNEL(embedding_backward, embedding_backward)
         for (; i < end; i++) {
             if (i % EMBEDDING_POLL == 0 && fnn_interrupted()) return;
             if (ids[i] == a->padding_idx) continue;
-            span_scaled(dweight + (size_t)ids[i] * dim + j, dy + j, scale ? share * scale[i] : share, width, 1);
+            T *to = dweight + (size_t)ids[i] * dim + j;
+            if (ids[i] == next) memset(to, 0, (size_t)width * sizeof(T)), next++;
+            span_scaled(to, dy + j, scale ? share * scale[i] : share, width, 1);
         }
     }
 }
