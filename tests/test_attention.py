@@ -5,7 +5,7 @@ import pytest
 from helpers import ISAS, LAYOUTS, assert_close, assert_same_bits, bits, machine
 
 import fastnn
-from fastnn import kernels, nn, reference
+from fastnn import kernels, nn, optim, reference
 from fastnn.gradcheck import gradcheck
 from fastnn.kernels import scaled_dot_product_attention, scaled_dot_product_attention_backward, scaled_dot_product_attention_weights
 
@@ -344,6 +344,32 @@ def test_layer_has_the_same_bits_captured(options, dtype, rng):
         inputs = [x + dtype(1) for x in inputs]
         for ours, theirs in zip(predict(*inputs), layer(*inputs)):
             assert bits(ours) == bits(theirs)
+
+
+@pytest.mark.parametrize("options", [o for o in LAYERS.values() if "kdim" not in o], ids=[name for name in LAYERS if name != "own sizes"])
+def test_layer_trains_captured_as_eagerly(options, dtype, rng):
+    class Attend(nn.Module):
+        def __init__(self):
+            self.attention = nn.MultiheadAttention(6, 2, 0.3, dtype=dtype, rng=1, **options)
+
+        def forward(self, x, memory):
+            return self.attention(x, memory, memory, is_causal=not self.attention._own_keys)[0]
+
+        def backward(self, dy):
+            return self.attention.backward(dy)[:2]
+
+    eager, captured = Attend(), Attend()
+    loss, optimizer = nn.MSELoss(), optim.SGD(eager.parameters(), lr=0.1)
+    step = fastnn.capture(captured, nn.MSELoss(), optim.SGD(captured.parameters(), lr=0.1))
+    for _ in range(3):
+        x, memory, y = rng.standard_normal((3, 4, 4, 6)).astype(dtype)
+        value = loss(eager(x, memory), y)
+        optimizer.zero_grad()
+        eager.backward(loss.backward())
+        optimizer.step()
+        assert step(x, memory, y) == value
+        for name, array in eager.state_dict().items():
+            assert bits(array) == bits(captured.state_dict()[name]), name
 
 
 def test_captured_masks_are_read_anew(dtype, rng):

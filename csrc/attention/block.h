@@ -64,27 +64,31 @@ static void attention_transpose(T *to, const T *x, ptrdiff_t row, size_t rows, s
 }
 
 /* A mask's element as what is added to a score: a byte other than 0 forbids. */
-FNN_INLINE T attention_mask_at(const char *mask, int bytes, ptrdiff_t at)
+TILE_APART T attention_mask_at(const char *mask, int bytes, ptrdiff_t at)
 {
     return bytes ? (mask[at] ? -(T)INFINITY : 0) : ((const T *)mask)[at];
 }
 
-/* The mask added to the scores of queries i0 … and keys j0 …: a block of it is transposed on the way. */
+/* The mask added to the scores of queries i0 … and keys j0 …: a block of it is transposed on the way. Bytes side by side are read as vectors, masks with
+ * other strides along the keys one by one. */
 static void attention_add_mask(const attention_head *t, size_t i0, size_t rows, size_t j0, size_t cols)
 {
-    const ptrdiff_t row = t->a->mask_stride[2], col = t->a->mask_stride[3];
-    const size_t width = (rows + W - 1) / W * W;
-    for (size_t i = 0; i < width; i++) {
-        const ptrdiff_t at = (ptrdiff_t)(i0 + (i < rows ? i : rows - 1)) * row + (ptrdiff_t)j0 * col;
-        T *to = t->mask_rows + i * ATTENTION_BLOCK;
-        if (t->a->mask_bytes && col == 1) {
-            for (size_t j = 0; j < cols; j++) to[j] = attention_mask_at(t->mask, 1, at + (ptrdiff_t)j);
-        } else {
-            for (size_t j = 0; j < cols; j++) to[j] = attention_mask_at(t->mask, t->a->mask_bytes, at + (ptrdiff_t)j * col);
+    const int bytes = t->a->mask_bytes;
+    const ptrdiff_t row = t->a->mask_stride[2], col = t->a->mask_stride[3], first = (ptrdiff_t)i0 * row + (ptrdiff_t)j0 * col;
+    if (!bytes && col == 1) {
+        attention_transpose(t->mask_columns, (const T *)t->mask + first, row, rows, cols, 1);
+    } else {
+        for (size_t i = 0; i < rows; i++) {
+            const ptrdiff_t at = first + (ptrdiff_t)i * row;
+            T *to = t->mask_rows + i * ATTENTION_BLOCK;
+            size_t j = 0;
+            for (; bytes && col == 1 && j + W <= cols; j += W)
+                v_store(to + j, v_select(v_eq(v_load_bytes((const uint8_t *)t->mask + at + j), v_zero()), v_zero(), v_set(-(T)INFINITY)));
+            for (; j < cols; j++) to[j] = attention_mask_at(t->mask, bytes, at + (ptrdiff_t)j * col);
         }
+        attention_transpose(t->mask_columns, t->mask_rows, ATTENTION_BLOCK, rows, cols, 1);
     }
-    attention_transpose(t->mask_columns, t->mask_rows, ATTENTION_BLOCK, width, cols, 1);
-    for (size_t j = 0; j < cols; j++) span_add(t->scores + j * ATTENTION_BLOCK, t->mask_columns + j * ATTENTION_BLOCK, (ptrdiff_t)width);
+    for (size_t j = 0; j < cols; j++) span_add(t->scores + j * ATTENTION_BLOCK, t->mask_columns + j * ATTENTION_BLOCK, (ptrdiff_t)rows);
 }
 
 /* The scores of queries i0 … (in q_columns, scaled) against keys j0 … (rows of k), masked. Nonzero if it was interrupted. */

@@ -188,14 +188,17 @@ class MultiheadAttention(Module):
 
     # --- arguments ---
 
-    def _checked(self, *inputs: Array) -> tuple[Array, Array, Array]:
+    def _checked(self, *inputs: ArrayLike) -> tuple[Array, Array, Array]:
+        """The inputs as arrays; what is one object stays one."""
         axis = 0 if self.batch_first else 1
         for name, x, size in zip(NAMES, inputs, (self.embed_dim, self.kdim, self.vdim), strict=True):
             shape = np.shape(x)
             if len(shape) not in (2, 3) or shape[-1] != size or len(shape) != np.ndim(inputs[0]):
-                layout = f"(N, {name[0]}, {size})" if self.batch_first else f"({name[0]}, N, {size})"
-                raise ValueError(f"{name} must have shape {layout.replace('q', 'L').replace('k', 'S').replace('v', 'S')} or without N, as query has or has not, got {shape}")
-        query, key, value = inputs
+                length = "L" if name == "query" else "S"
+                layout = f"(N, {length}, {size})" if self.batch_first else f"({length}, N, {size})"
+                raise ValueError(f"{name} must have shape {layout} or without N, the same for all three, got {shape}")
+        arrays = {id(x): np.asarray(x) for x in inputs}
+        query, key, value = (arrays[id(x)] for x in inputs)
         if np.shape(key)[:-1] != np.shape(value)[:-1]:
             raise ValueError(f"key and value must have the same length and batch, got {np.shape(key)} and {np.shape(value)}")
         if np.ndim(query) == 3 and np.shape(query)[axis] != np.shape(key)[axis]:
