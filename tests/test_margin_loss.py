@@ -351,6 +351,15 @@ def test_bad_input_is_refused_in_a_sentence(dtype):
     for function, arguments, words in cases:
         with pytest.raises(ValueError, match=words):
             function(*arguments)
+    for backward, arguments, forward in [
+        (kernels.cosine_embedding_loss_backward, (x, x, x[:, 0]), kernels.cosine_embedding_loss(x[:2], x[:2], x[:2, 0], keep=True)),
+        (kernels.triplet_margin_loss_backward, (x, x, x), kernels.triplet_margin_loss(x[:2], x[:2], x[:2], keep=True)),
+        (kernels.cosine_similarity_backward, (x[:, 0], x, x), kernels.cosine_similarity(x[:2], x[:2], keep=True)),
+        (kernels.pairwise_distance_backward, (x[:, 0], x, x), (None, x[:2, 0])),
+    ]:
+        gradient = () if backward in (kernels.cosine_similarity_backward, kernels.pairwise_distance_backward) else (1.0,)
+        with pytest.raises(ValueError, match="saved must be what"):
+            backward(*gradient, *arguments, saved=forward[1])
     for function, arguments, words in [
         (kernels.multi_margin_loss, (x, x[:, 0]), "target must be integers"),
         (kernels.margin_ranking_loss, (x, x.astype(other), x), "input2 must have input1's dtype"),

@@ -4,10 +4,9 @@ The arrays of one call have one dtype and broadcast to one shape. The backwards 
 the forward returned with `keep`, or None: it is computed once more. Reductions are those of fastnn.kernels.loss.
 """
 cimport numpy as cnp
-from libc.math cimport isnan
 from operator import index
 
-from fastnn.kernels._arrays cimport dtype_index, new, new_like, product, real, same_dtype
+from fastnn.kernels._arrays cimport dtype_index, new, new_like, real, same_dtype
 from fastnn.kernels._core cimport kernels, launch
 from fastnn.kernels._reduction cimport reduction_code
 from fastnn.kernels._table cimport fnn_cosine_args, fnn_cosine_backward_args, fnn_distance_args, fnn_distance_backward_args
@@ -60,6 +59,16 @@ cdef double at_least_0(object value, str name) except? -1:
     if not number >= 0:
         raise ValueError(f"{name} must be at least 0, got {value}")
     return number
+
+
+cdef list kept(object saved, cnp.ndarray x, tuple counts, str name):
+    """The arrays that a loss' forward on rows like x's kept, with so many numbers for each row."""
+    cdef list arrays = [real(a, "saved") for a in saved[1:]]
+    rows = np.shape(x)[:-1]
+    sizes = [count * int(np.prod(rows, dtype=np.int64)) for count in counts]
+    if [np.size(a) for a in arrays] != sizes or any([a.dtype != x.dtype for a in arrays]) or np.shape(arrays[0]) != rows:
+        raise ValueError(f"saved must be what {name}(..., keep=True) returned for these arrays")
+    return arrays
 
 
 # ---- cosine ----
@@ -134,7 +143,9 @@ def cosine_embedding_loss(input1, input2, target, margin=0.0, reduction="mean", 
 def cosine_embedding_loss_backward(dy, input1, input2, target, margin=0.0, reduction="mean", *, saved=None):
     """(dinput1, dinput2): the cosine's gradients times -1 where target is 1, times 1 where it is -1 and cos >= margin, else 0."""
     cdef list both = rows_of(input1, input2, "input1", "input2")
-    _, y, factors = saved or cosine_embedding_loss(input1, input2, target, margin, reduction, keep=True)[1]
+    if saved is None:
+        saved = cosine_embedding_loss(input1, input2, target, margin, reduction, keep=True)[1]
+    y, factors = kept(saved, both[0], (1, 3), "cosine_embedding_loss")
     g = backward(kernels.cosine_embedding_loss_backward, dy, y, target, None, None, margin, reduction_code(reduction), 1)
     d1, d2 = cosine_backward(g, both[0], both[1], factors)
     return sum_to(d1, np.shape(input1)), sum_to(d2, np.shape(input2))
@@ -228,7 +239,7 @@ def triplet_margin_loss_backward(dy, anchor, positive, negative, margin=1.0, p=2
     cdef int code = reduction_code(reduction)
     if saved is None:
         saved = triplet_margin_loss(anchor, positive, negative, margin, power, eps, swap, reduction, keep=True)[1]
-    _, near, far, other = saved
+    near, far, other = kept(saved, three[0], (1, 1, 1), "triplet_margin_loss")
     dnear = backward(kernels.triplet_margin_loss_backward, dy, near, far, other, None, margin, code, 1)
     if swap:
         dfar = backward(kernels.triplet_margin_loss_backward_negative, dy, near, far, other, None, margin, code, 1)
