@@ -49,3 +49,16 @@ def test_layers_agree_with_pytorch(case, packed, rng):
         np.testing.assert_allclose(a, b.grad, atol=1e-13)
     for key, parameter in theirs.named_parameters():
         np.testing.assert_allclose(ours.grads[key], parameter.grad, atol=1e-12, err_msg=key)
+
+
+@pytest.mark.parametrize("trailing", [(), (3,)])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_padding_agrees_with_pytorch(trailing, batch_first, side, rng):
+    sequences = [rng.standard_normal((length, *trailing)) for length in (4, 1, 6)]
+    padded = nn.utils.pad_sequence(sequences, batch_first, 0.5, side)
+    expected = torch.nn.utils.rnn.pad_sequence([torch.tensor(s) for s in sequences], batch_first, 0.5, side)
+    assert np.array_equal(padded, expected)
+    lengths = nn.utils.lengths_of(sequences)
+    back = torch.nn.utils.rnn.unpad_sequence(expected, torch.tensor(lengths), batch_first)
+    assert all(np.array_equal(a, b) for a, b in zip(nn.utils.unpad_sequence(padded, lengths, batch_first), back, strict=True))

@@ -1,4 +1,4 @@
-"""Data sets, loaders, and augmentation of images."""
+"""Data sets, loaders, augmentation of images, and what sequences need: vocabularies, streams of text and windows of series."""
 
 from .augment import Compose as Compose
 from .augment import Normalize as Normalize
@@ -14,3 +14,8 @@ from .loader import split as split
 from .mnist import FASHION_MNIST_CLASSES as FASHION_MNIST_CLASSES
 from .mnist import fashion_mnist as fashion_mnist
 from .mnist import mnist as mnist
+from .streams import StreamBatches as StreamBatches
+from .text import CharVocabulary as CharVocabulary
+from .text import WordVocabulary as WordVocabulary
+from .windows import SlidingWindows as SlidingWindows
+from .windows import train_test_split_in_time as train_test_split_in_time

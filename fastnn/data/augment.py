@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from ..random import Rng, default_rng
-from .loader import _integer
+from .epochs import _integer
 
 __all__ = ["Compose", "Normalize", "RandomCrop", "RandomHorizontalFlip"]
 

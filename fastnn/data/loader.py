@@ -8,23 +8,20 @@ batch's number, so that it does not depend on the other batches, on the thread, 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..random import default_rng
+from .epochs import Epochs, _integer
 from .prefetch import prefetched
 
 __all__ = ["DataLoader", "split"]
 
-T = TypeVar("T")
 Rows = NDArray[np.intp] | slice
-
-_STATE = ("seed", "epoch", "position", "rows", "batch_size", "shuffle", "drop_last")
 
 
 def _as_columns(arrays: Sequence[ArrayLike]) -> tuple[NDArray[Any], ...]:
@@ -41,16 +38,6 @@ def _as_columns(arrays: Sequence[ArrayLike]) -> tuple[NDArray[Any], ...]:
     return columns
 
 
-def _integer(name: str, value: Any, least: int, most: int | None = None) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, but is {value!r} of type {type(value).__name__}.") from None
-    if number < least or (most is not None and number > most):
-        raise ValueError(f"{name} must be at least {least}" + ("" if most is None else f" and at most {most}") + f", but is {number}.")
-    return number
-
-
 def _take(column: NDArray[Any], rows: Rows) -> NDArray[Any]:
     """Return a view for a slice, else a copy of the rows. `take` is the faster, but would first copy all of an array that is not plain."""
     if isinstance(rows, slice) or not column.flags.carray:
@@ -59,7 +46,7 @@ def _take(column: NDArray[Any], rows: Rows) -> NDArray[Any]:
     return column.take(rows, axis=0)
 
 
-class DataLoader:
+class DataLoader(Epochs):
     """Iterate over tuples of batches, one for each array; every `for` loop is one epoch.
 
     arrays: one or more arrays (n, ...) with equally many rows. batch_size: rows in a batch; the last one may be smaller, or is left
@@ -71,6 +58,8 @@ class DataLoader:
 
     `state_dict()` may be taken at any time, also within a loop; a loader that has loaded it goes on with the next batch.
     """
+
+    _fixed = ("rows", "batch_size", "shuffle", "drop_last")
 
     def __init__(self, *arrays: ArrayLike, batch_size: int = 32, shuffle: bool = False, drop_last: bool = False, seed: int | None = None,
                  rng: None | int | np.random.Generator = None, transform: Callable[[Any, Any], Any] | None = None, prefetch: int = 0) -> None:
@@ -85,18 +74,12 @@ class DataLoader:
         self.transform, self.prefetch = transform, _integer("prefetch", prefetch, 0)
         if seed is None:
             seed = int(default_rng(rng).integers(2**63)) if shuffle or transform is not None else 0
-        self.seed = _integer("seed", seed, 0, 2**64 - 1)
-        self.epoch = 0      # the epoch that runs, or else the next one
-        self.position = 0   # how many of its batches have been given out
-        self._resuming = False
+        self._begin(seed)
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
         full, rest = divmod(self.rows, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
-
-    def _coming_epoch(self) -> int:
-        return self.epoch + (self.position > 0 and not self._resuming)
 
     def order(self, epoch: int | None = None) -> NDArray[np.intp]:
         """Return the rows in the order in which `epoch` (by default the one that the next loop runs) gives them out.
@@ -126,43 +109,21 @@ class DataLoader:
 
     def indices(self) -> Iterator[Rows]:
         """Run one epoch as `iter()` does, but give the rows of each batch (a slice when not shuffled) instead of the batch."""
-        return self._epoch(lambda epoch, order, numbers: map(partial(self._rows, order), numbers))
+        return self._epoch(lambda epoch, numbers: map(partial(self._rows, self._shuffled(epoch)), numbers))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        if not self.prefetch:
-            return self._epoch(lambda epoch, order, numbers: map(partial(self._made, epoch, order), numbers))
-        return self._epoch(lambda epoch, order, numbers: prefetched(partial(self._made, epoch, order), numbers, self.prefetch))
+        return self._epoch(self._batches)
 
-    def _epoch(self, things: Callable[[int, NDArray[np.intp] | None, range], Iterator[T]]) -> Iterator[T]:
-        """Run one epoch, giving what `things` makes of its number, its order (None: unshuffled) and the numbers of its batches."""
-        self.epoch, start = self._coming_epoch(), self.position if self._resuming else 0
-        self._resuming, self.position = False, start
-        epoch, order = self.epoch, self.order(self.epoch) if self.shuffle else None
-        for i, thing in enumerate(things(epoch, order, range(start, len(self))), start):
-            if self.epoch == epoch:
-                self.position = i + 1
-            yield thing
-        if self.epoch == epoch:
-            self.epoch, self.position = epoch + 1, 0
+    def _batches(self, epoch: int, numbers: range) -> Iterator[tuple[Any, ...]]:
+        make = partial(self._made, epoch, self._shuffled(epoch))
+        return prefetched(make, numbers, self.prefetch) if self.prefetch else map(make, numbers)
+
+    def _shuffled(self, epoch: int) -> NDArray[np.intp] | None:
+        return self.order(epoch) if self.shuffle else None
 
     def take(self, rows: Rows) -> tuple[NDArray[Any], ...]:
         """Return these rows of every array: views for a slice, else copies."""
         return tuple(_take(column, rows) for column in self.arrays)
-
-    def state_dict(self) -> dict[str, int | bool]:
-        """Return the state: plain numbers, from which the next batch and all later ones follow."""
-        return {name: getattr(self, name) for name in _STATE}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state; the next loop gives out what is left of its epoch. ValueError if it is not one of a loader like this."""
-        if set(state) != set(_STATE):
-            raise ValueError(f"The state of a DataLoader has the entries {sorted(_STATE)}, but this one has {sorted(state)}.")
-        for name in ("rows", "batch_size", "shuffle", "drop_last"):
-            if state[name] != getattr(self, name):
-                raise ValueError(f"The state belongs to a DataLoader with {name}={state[name]}, but this one has {name}={getattr(self, name)}.")
-        seed, epoch = _integer("seed", state["seed"], 0, 2**64 - 1), _integer("epoch", state["epoch"], 0)
-        position = _integer("position", state["position"], 0, len(self))
-        self.seed, self.epoch, self.position, self._resuming = seed, epoch, position, True
 
 
 def split(arrays: Sequence[ArrayLike], fraction: float, rng: None | int | np.random.Generator = None

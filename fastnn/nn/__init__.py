@@ -4,6 +4,7 @@ import importlib as _importlib
 import typing as _typing
 
 from fastnn.nn import init as init
+from fastnn.nn import utils as utils
 from fastnn.nn.activation import CELU as CELU
 from fastnn.nn.activation import ELU as ELU
 from fastnn.nn.activation import GELU as GELU
