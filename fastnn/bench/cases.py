@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastnn.bench import convolutions, elementwise, images, losses, networks, norms, pooling, products, rowwise, spatial
+from fastnn.bench import convolutions, elementwise, images, losses, networks, norms, pooling, products, recurrent, rowwise, spatial
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {
@@ -17,6 +17,7 @@ AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "pooling": pooling.pooling_cases,
     "spatial": spatial.spatial_cases,
     "conv": convolutions.conv_cases,
+    "recurrent": recurrent.recurrent_cases,
     "training": networks.training_cases,
     "captured": networks.captured_cases,
     "inference": networks.inference_cases,
