@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastnn.bench import convolutions, elementwise, images, losses, networks, norms, pooling, products, recurrent, rowwise, spatial
+from fastnn.bench import convolutions, elementwise, images, losses, networks, norms, pooling, products, recurrent, rowwise, sequences, spatial
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {
@@ -22,6 +22,7 @@ AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "captured": networks.captured_cases,
     "inference": networks.inference_cases,
     "images": images.image_cases,
+    "sequences": sequences.sequence_cases,
 }
 
 

@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
 CELLS = ("RNN", "LSTM", "GRU")
 SHAPES = (Shape(64, 32, 32, 128), Shape(64, 1, 32, 128), Shape(64, 32, 256, 256), Shape(50, 16, 8, 32), Shape(35, 20, 512, 512))
-SMALL = 256  # hidden units, at most
+SMALL, QUICK = 128, 256  # hidden units, at most
 
 
 def torch_call(cell: str, s: Shape, backward: bool, state: dict[str, Any], x: Any, dy: Any) -> Call:
@@ -88,5 +88,5 @@ def recurrent_cases() -> Iterator[Case]:
             for s in SHAPES:
                 yield Case(
                     "recurrent", f"{cell} {way}", f"{cell} {way}", str(s), "float32", partial(prepare, cell, s, backward), small=s.hidden <= SMALL,
-                    quick=s.hidden <= SMALL,
+                    quick=s.hidden <= QUICK,
                 )  # fmt: skip
