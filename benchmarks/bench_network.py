@@ -1,6 +1,6 @@
 """Training steps and inference of whole networks against NumPy."""
 
-AREAS = ("training", "captured", "inference", "images")
+AREAS = ("training", "captured", "inference", "images", "sequences")
 
 
 def test_network(benchmark, call):

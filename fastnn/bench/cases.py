@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from fastnn.bench import attention, convolutions, elementwise, embeddings, images, losses, networks, norms, pooling, products, rowwise, spatial
+from fastnn.bench import (
+    attention, convolutions, elementwise, embeddings, images, losses, networks, norms, pooling, products, recurrent, rowwise,
+    sequences, spatial,
+)
 from fastnn.bench.harness import Case
 
 AREAS: dict[str, Callable[[], Iterator[Case]]] = {
@@ -19,10 +22,12 @@ AREAS: dict[str, Callable[[], Iterator[Case]]] = {
     "embedding": embeddings.embedding_cases,
     "conv": convolutions.conv_cases,
     "attention": attention.attention_cases,
+    "recurrent": recurrent.recurrent_cases,
     "training": networks.training_cases,
     "captured": networks.captured_cases,
     "inference": networks.inference_cases,
     "images": images.image_cases,
+    "sequences": sequences.sequence_cases,
 }
 
 

@@ -132,6 +132,19 @@ class TorchCompiled(Torch):
         return value.item()
 
 
+def jax_adam(parameters: Any, gradients: Any, state: Any, lr: float) -> tuple[Any, Any]:
+    """Adam for a tree of parameters; state: trees of both moments, and the number of steps."""
+    import jax
+    import jax.numpy as jnp
+
+    m, v, t = state
+    t = t + 1
+    m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradients)
+    v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, gradients)
+    rate, root = lr / (1 - 0.9**t), jnp.sqrt(1 - 0.999**t)
+    return jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) / root + 1e-8), parameters, m, v), (m, v, t)
+
+
 class Jax:
     def __init__(self, net: Network) -> None:
         import jax
@@ -157,13 +170,7 @@ class Jax:
 
         def step(parameters: Any, state: Any, x: Any, y: Any) -> Any:
             value, gradients = jax.value_and_grad(loss)(parameters, x, y)
-            m, v, t = state
-            t = t + 1
-            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradients)
-            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, gradients)
-            rate, root = net.lr / (1 - 0.9**t), jnp.sqrt(1 - 0.999**t)
-            parameters = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) / root + 1e-8), parameters, m, v)
-            return parameters, (m, v, t), value
+            return *jax_adam(parameters, gradients, state, net.lr), value
 
         self._step, self._predict = jax.jit(step, donate_argnums=(0, 1)), jax.jit(predict)
 

@@ -12,7 +12,7 @@ from typing import Any
 from fastnn.bench.harness import Row
 
 COLUMNS = (("work", 34), ("shape", 14), ("dtype", 8), ("threads", 7), ("isa", 7), ("fastnn", 9), ("against", 12), ("its time", 9), ("ratio", 8), ("target", 8), ("of peak", 7))
-CAPTURED = ("captured", "inference", "images")  # areas of captured steps and predictions
+CAPTURED = ("captured", "inference", "images", "sequences")  # areas of captured steps and predictions
 HEADER = "".join(f"{name:{'<' if i < 5 or name == 'against' else '>'}{width}} " for i, (name, width) in enumerate(COLUMNS))
 
 
