@@ -356,8 +356,8 @@ def test_wrong_usage_ends_with_2(arguments, capfd):
     "arguments, match",
     [(["--activation", "magic"], "activation must be one of relu"), (["--data", "mnist"], "give it with --data-dir"),
      (["--data", "mnist", "--data-dir", "nowhere"], "Fetch it with --download"), (["--data", "cifar10", "--data-dir", "."], "Fetch it with --download"),
-     (["--model", "small_cnn", "--hidden", "3"], "--hidden is for --model mlp, not for small_cnn"),
-     (["--model", "resnet20", "--dropout", "0.5"], "--dropout is for --model mlp and vgg, not for resnet20"),
+     (["--model", "small_cnn", "--hidden", "3"], "--hidden is for --model mlp, lstm, gru and rnn, not for small_cnn"),
+     (["--model", "resnet20", "--dropout", "0.5"], "--dropout is for --model mlp, vgg, lstm, gru and rnn, not for resnet20"),
      (["--model", "lenet5"], "lenet5 needs an image_size of at least 12, got 8"), (["--augment"], "choose another --model"), (["--epochs", "1", "--output", "no/folder/m"], "no/folder/m cannot be written")],
 )  # fmt: skip
 def test_failures_are_one_sentence_and_end_with_1(arguments, match):

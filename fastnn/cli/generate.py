@@ -19,10 +19,10 @@ def run(options: argparse.Namespace) -> None:
     if not isinstance(model, nn.models.LanguageModel) or "symbols" not in about:
         raise CommandError(f"{options.model} is no language model: `fastnn train --data text` makes one")
     vocabulary = CharVocabulary(about["symbols"])
-    prompt = options.prompt or "\n"
+    prompt = vocabulary.encode(options.prompt or ("\n" if "\n" in vocabulary.symbols else vocabulary.symbols[0]))
     sys.stdout.write(options.prompt)
     begin = time.perf_counter()
-    for token in write(model, vocabulary.encode(prompt), options.length, options.temperature, rng=options.seed):
+    for token in write(model, prompt, options.length, options.temperature, rng=options.seed):
         sys.stdout.write(vocabulary.symbols[token])
         sys.stdout.flush()
     sys.stdout.write("\n")

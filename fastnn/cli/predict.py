@@ -26,6 +26,8 @@ def run(options: argparse.Namespace) -> None:
     if options.plot or options.confusion:
         pictures.new_figure(1, 1)  # or say now that there is no matplotlib
     model, about = load(options.model)
+    if about.get("data") == "text":
+        raise CommandError(f"{options.model} is a language model: `fastnn generate` writes with it")
     samples = read_samples(options.file)
     shape = tuple(about["shape"]) if "shape" in about else (int(about["features"]),)
     features = math.prod(shape)

@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> None:
         raise CommandError(f"--model {options.model} is not for --data {options.data}: recurrent networks, {', '.join(RECURRENT)}, are for text")
     for option, models in OWN.items():
         if getattr(options, option) is not None and options.model not in models:
-            raise CommandError(f"--{option} is for --model {' and '.join(models)}, not for {options.model}")
+            names = f"{', '.join(models[:-1])} and {models[-1]}" if len(models) > 1 else models[0]
+            raise CommandError(f"--{option} is for --model {names}, not for {options.model}")
     if options.data == "text":
         train_text(options)
         return

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     vocabulary = data.CharVocabulary.from_text(text)
     ids = vocabulary.encode(text)
     cut = len(ids) - len(ids) // 10
-    fewest = options.batch_size * options.steps + 1
+    fewest = (options.batch_size + 1) * options.steps
     if cut < fewest or len(ids) - cut < 8 * 128 + 1:
         raise CommandError(f"{options.file} is too short: {len(ids):,} characters; there must be {max(fewest * 10 // 9 + 1, 10250):,} for "
                            f"--batch-size {options.batch_size} and --steps {options.steps}")  # fmt: skip
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
     model = build(architecture, rng=np.random.default_rng(options.seed))
     assert isinstance(model, nn.models.LanguageModel)
     fastnn.manual_seed(options.seed)
-    batches = CarriedStreams(model, ids[:cut], options.batch_size, options.steps)
+    batches = CarriedStreams(model, ids[:cut], options.batch_size, options.steps, options.seed)
     optimizer = optim.Adam(model.parameters(), lr=options.lr)
     total = options.epochs * len(batches)
     schedule = optim.OneCycleLR(optimizer, options.lr, total_steps=total, cycle_momentum=False) if options.schedule == "onecycle" else None

@@ -16,13 +16,13 @@ from fastnn.random import Rng, default_rng
 
 
 class CarriedStreams:
-    """The batches (tokens, the tokens that follow) of an epoch for a LanguageModel, which starts its streams anew with each epoch.
+    """The batches (tokens, the tokens that follow) of an epoch for a LanguageModel, which starts its streams anew with each epoch, somewhere else.
 
     ids: (n,) integers. tokens: (steps, streams); what follows: (steps streams,), as the logits.
     """
 
-    def __init__(self, model: LanguageModel, ids: Array, streams: int, steps: int) -> None:
-        self.model, self.batches = model, StreamBatches(ids, streams, steps, batch_first=False)
+    def __init__(self, model: LanguageModel, ids: Array, streams: int, steps: int, seed: int = 0) -> None:
+        self.model, self.batches = model, StreamBatches(ids, streams, steps, batch_first=False, random_offset=True, seed=seed)
 
     def __len__(self) -> int:
         return len(self.batches)
