@@ -4,9 +4,11 @@ import csv
 import gzip
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -390,11 +392,28 @@ def test_a_closed_pipe_is_no_error(trained):
         assert process.stderr.read() == b"" and process.wait(30) in (0, 1)
 
 
-@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def run_example(name, *arguments):
+    return subprocess.run([sys.executable, "-W", "error", str(EXAMPLES / name), *arguments], capture_output=True, text=True, timeout=120, env=HERE)
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "forecast_sunspots.py"))
 def test_examples_run(example):
-    done = subprocess.run([sys.executable, "-W", "error", str(EXAMPLES / example)], capture_output=True, text=True, timeout=120, env=HERE)
+    done = run_example(example)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@with_vectors
+def test_forecast_is_better_than_persistence_and_drawn():
+    done = run_example("forecast_sunspots.py", "drawn.png")
+    if find_spec("statsmodels") is None or find_spec("matplotlib") is None:
+        assert done.returncode == 1 and re.fullmatch(r'This example needs \w+, which is not installed; get it with: pip install "fastnn\[examples\]"\n', done.stderr)
+        pytest.skip("statsmodels or matplotlib is not installed")
+    assert done.returncode == 0, done.stderr
+    errors = {name: (float(ahead), float(free)) for name, ahead, free in re.findall(r"^(\w.*?) {2,}([\d.]+) +([\d.]+)$", done.stdout, re.MULTILINE)}
+    ours, simple, naive = (errors[name] for name in ("fastnn GRU", "AutoReg(9)", "persistence"))
+    assert ours[0] < 0.6 * naive[0] and ours[1] < simple[1] < naive[1]
+    assert 10_000 < os.path.getsize("drawn.png") < 60_000
 
 
 def test_help_does_not_import_what_it_does_not_need():
