@@ -79,7 +79,7 @@ def test_backward_matches_finite_differences(rng):
 
 
 def test_captured_prediction_looks_products_up(rng):
-    model = LanguageModel(12, "gru", 4, 6, rng=1)
+    model = LanguageModel(12, "gru", 4, 6, layers=1, rng=1)
     predict = fastnn.capture(model)
     tokens = rng.integers(0, 12, (3, 2))
     for _ in range(3):
