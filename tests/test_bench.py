@@ -64,6 +64,34 @@ def test_a_wrong_product_is_found():
         check_product((a @ b) * np.float32(1 + 1e-5), a, b)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_numpy_loops_agree_with_the_reference(kind):
+    from fastnn import nn, reference
+    from fastnn.bench import sequence_loops
+
+    weights = list(getattr(nn, kind)(5, 7, dtype=np.float64, rng=1).state_dict().values())
+    x, dy = (machine.random_array(*shape, dtype="float64") for shape in ((6, 3, 5), (6, 3, 7)))
+    y, _, kept = sequence_loops.recurrent(kind, x, weights)
+    expected, *_, saved = getattr(reference, kind.lower())(x, [weights])
+    np.testing.assert_allclose(y, expected, atol=1e-14)
+    dx, gradients = sequence_loops.recurrent_backward(kind, dy, weights, kept)
+    expected, *_, (others,) = getattr(reference, f"{kind.lower()}_backward")(dy, x, [weights], saved)
+    for actual, right in zip([dx, *gradients], [expected, *others], strict=True):
+        np.testing.assert_allclose(actual, right, atol=1e-13)
+
+
+@pytest.mark.parametrize("match", ["capture RNN", "infer RNN"])
+def test_a_wrong_recurrent_network_is_found(match, monkeypatch):
+    from fastnn.bench import sequence_loops
+
+    (found,) = (c for c in all_cases(("sequences",)) if match in str(c))
+    found.prepare(()).check()
+    right, backward = sequence_loops.STEPS["RNN"]
+    monkeypatch.setitem(sequence_loops.STEPS, "RNN", (lambda gates, hidden, h, c: right(gates, hidden * np.float32(1.01), h, c), backward))
+    with pytest.raises(AssertionError):
+        found.prepare(()).check()
+
+
 def test_garbage_collector_is_put_back():
     import gc
 

@@ -25,8 +25,8 @@ def sigmoid(x: Array) -> Array:
     return y
 
 
-# One step: gates and hidden are what the input and h give, (B, gates H); after it h, c and what its backward needs. A step's backward: the gradients of gates, of
-# hidden, of h but for the one that goes through hidden, and of c.
+# A step takes what the input and h give, gates and hidden (B, gates H), and returns h, c and what its backward needs. A step's backward returns the gradients of
+# gates, of hidden, of h (without what reaches it through hidden) and of c.
 
 
 def rnn_step(gates: Array, hidden: Array, h: Array, c: Any) -> tuple[Array, Any, Any]:

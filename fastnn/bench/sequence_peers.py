@@ -1,9 +1,9 @@
-"""A recurrent network in other libraries, layer by layer from fastnn's model, with the same weights: an Embedding or none, an RNN, LSTM or GRU, a Linear on all steps
-or on the last one.
+"""A recurrent network in other libraries, layer by layer from fastnn's model, with the same weights: an Embedding or none, an RNN, LSTM or GRU, and a Linear
+on all steps or on the last one.
 
 PyTorch eager with its fused Adam; JAX with the whole step in one jit, the inputs of all steps in one product and lax.scan over the rest; ONNX Runtime
-on a graph of its own recurrent operators. A side may have step(x, y) → loss; predictor() → a function of x; carrier() → a function of (tokens, state)
-that returns (logits, the state after them), and the state to begin with.
+on a graph of its own recurrent operators. A side may have step(x, y) → loss; predictor() → a function of x; carrier() → a function of (tokens (1, B), state)
+that returns (logits, the state after them), and the state to begin with; put(array) → an input as the library likes it.
 """
 
 # The peers' own interfaces are typed too loosely, or not at all, to be checked here.
@@ -62,11 +62,14 @@ class Torch:
         return self.torch.inference_mode()(lambda x: self.forward(self.torch.from_numpy(x))[0])
 
     def carrier(self) -> tuple[Any, Any]:
-        self.layers.eval()
+        """With the cell: the layer prepares its weights anew in every call, which for one step of an LSTM takes eight times as long."""
+        embedding, layer, head = self.layers
+        cell = getattr(self.torch.nn, f"{type(layer).__name__}Cell")(layer.input_size, layer.hidden_size)
+        cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})
 
         def advance(tokens: Array, state: Any) -> tuple[Array, Any]:
-            logits, state = self.forward(self.torch.from_numpy(tokens), state)
-            return logits.numpy(), state
+            state = cell(embedding(self.torch.from_numpy(tokens)[0]), state)
+            return head(state[0] if isinstance(state, tuple) else state).numpy(), state
 
         return self.torch.inference_mode()(advance), None
 
@@ -76,6 +79,7 @@ class Jax:
         import jax
         import jax.numpy as jnp
 
+        self.jax = jax
         kinds = [type(layer).__name__ for layer in parts(model)]
 
         def array(value: Array, kind: str) -> Any:
@@ -126,6 +130,9 @@ class Jax:
 
         self._step, self._predict = jax.jit(step, donate_argnums=(0, 1)), jax.jit(predict)
 
+    def put(self, array: Array) -> Any:
+        return self.jax.device_put(array)
+
     def step(self, x: Any, y: Any) -> Any:
         self.parameters, self.state, value = self._step(self.parameters, self.state, x, y)
         return value.block_until_ready()
@@ -154,33 +161,31 @@ class Onnxruntime:
         inputs = [helper.make_tensor_value_info("x", 7 if tokens else 1, ["steps", "batch"] if tokens else ["steps", "batch", self.parts[0].input_size])]
         outputs = [helper.make_tensor_value_info("y", 1, ["rows", self.parts[-1].out_features])]
 
-        def node(operator: str, names: list[str], arrays: list[Array], results: list[str], **options: Any) -> None:
-            held = [f"{results[0]}_{i}" for i in range(len(arrays))]
-            constants.extend(numpy_helper.from_array(np.ascontiguousarray(array), name) for array, name in zip(arrays, held))
-            nodes.append(helper.make_node(operator, [*names[:1], *held, *names[1:]] if operator != "Gather" else [*held, *names], results, **options))
+        def hold(name: str, array: Array) -> str:
+            constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+            return name
 
         last = "x"
         for layer, after in zip(self.parts, [*(type(layer).__name__ for layer in self.parts[1:]), ""]):
             kind, state = type(layer).__name__, list(layer.state_dict().values())
             if kind == "Embedding":
-                node("Gather", [last], state, ["embedded"])
+                nodes.append(helper.make_node("Gather", [hold("table", state[0]), last], ["embedded"]))
                 last = "embedded"
             elif kind == "Linear":
-                node("Reshape", [last], [np.array([-1, layer.in_features])], ["rows"])
-                node("Gemm", ["rows"], state, ["y"], transB=1)
+                nodes.append(helper.make_node("Reshape", [last, hold("shape", np.array([-1, layer.in_features]))], ["rows"]))
+                nodes.append(helper.make_node("Gemm", ["rows", hold("weight", state[0]), hold("bias", state[1])], ["y"], transB=1))
             elif kind != "LastStep":
-                w_ih, w_hh, b_ih, b_hh = (
-                    np.concatenate([np.split(np.asarray(value), len(self.GATES[kind]))[gate] for gate in self.GATES[kind]])[None] for value in state
-                )
-                begin = ["h0", "c0"][: 1 + (kind == "LSTM")] if carried else []
+                order = self.GATES[kind]
+                w, r, *biases = (np.concatenate([np.split(np.asarray(value), len(order))[gate] for gate in order])[None] for value in state)
+                states = ("h_n", "c_n")[: 1 + (kind == "LSTM")]
+                begin = ["h0", "c0"][: len(states)] if carried else []
                 shape = [1, "batch", layer.hidden_size]
                 inputs += [helper.make_tensor_value_info(name, 1, shape) for name in begin]
-                outputs += [helper.make_tensor_value_info(name, 1, shape) for name in ("h_n", "c_n")[: len(begin)]]
-                node(
-                    kind, [last, *([""] if begin else []), *begin], [w_ih, w_hh, np.concatenate([b_ih, b_hh], axis=1)], ["outputs", "h_n", "c_n"][: 2 + (kind == "LSTM")],
-                    hidden_size=layer.hidden_size, **({"linear_before_reset": 1} if kind == "GRU" else {}),
-                )  # fmt: skip
-                last = "h_n" if after == "LastStep" else "outputs"  # Reshape removes the axis of directions
+                outputs += [helper.make_tensor_value_info(name, 1, shape) for name in states[: len(begin)]]
+                held = [hold("W", w), hold("R", r), hold("B", np.concatenate(biases, axis=1))]
+                reset = {"linear_before_reset": 1} if kind == "GRU" else {}
+                nodes.append(helper.make_node(kind, [last, *held, "", *begin], ["steps", *states], hidden_size=layer.hidden_size, **reset))
+                last = "h_n" if after == "LastStep" else "steps"  # Reshape removes the axis of directions
         made = helper.make_model(helper.make_graph(nodes, "network", inputs, outputs, constants), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.checker.check_model(made)
         options = onnxruntime.SessionOptions()
