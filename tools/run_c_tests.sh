@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 CC=${CC:-cc}
 TARGET=${TARGET:-$(uname -m)}
 BUILD=build/c_tests/$TARGET-$(basename "$CC")-${SANITIZE:-plain}
-CFLAGS="-std=c11 -O3 -g -ffp-contract=off -Wall -Wextra -Icsrc ${EXTRA_CFLAGS:-}"
+CFLAGS="-std=c11 -Os -g -ffp-contract=off -Wall -Wextra -Wno-maybe-uninitialized -Icsrc ${EXTRA_CFLAGS:-}" # small: the kernels are linked, hardly run
 if [ -n "${SANITIZE:-}" ]; then
     CFLAGS="$CFLAGS -O1 -fsanitize=$SANITIZE -fno-omit-frame-pointer"
 fi
@@ -29,15 +29,20 @@ isa_flags() {
     esac
 }
 
+# Where a source is compiled to: two folders may hold files of one name.
+object() {
+    echo "$BUILD/$(echo "${1%.c}" | tr / _).o"
+}
+
 # Compile csrc, as many files at a time as there are processors, if anything has changed.
 mkdir -p "$BUILD"
 commands=$BUILD/commands
 for source in $(find csrc -name '*.c' ! -path 'csrc/isa/*' | sort); do
-    echo "$CC $CFLAGS -c $source -o $BUILD/$(basename "$source" .c).o"
+    echo "$CC $CFLAGS -c $source -o $(object "$source")"
 done >"$commands"
 for isa in $ISAS; do
     for source in csrc/isa/"$isa"_*.c; do
-        echo "$CC $CFLAGS $(isa_flags "$isa") -c $source -o $BUILD/$(basename "$source" .c).o"
+        echo "$CC $CFLAGS $(isa_flags "$isa") -c $source -o $(object "$source")"
     done
 done >>"$commands"
 if ! cmp -s "$commands" "$BUILD/done" || [ -n "$(find csrc -newer "$BUILD/done")" ]; then

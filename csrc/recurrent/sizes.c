@@ -1,4 +1,4 @@
-/* plan.c — how the weights of a recurrent layer are packed (panels.h), and the scratch memory of its kernels. */
+/* sizes.c — how the weights of a recurrent layer are packed (panels.h), and the scratch memory of its kernels. */
 #include "../gemm/blocks.h"
 
 /* The widest tiles are those of a single row; more rows share what is loaded. */
