@@ -17,7 +17,7 @@ from fastnn.training.architecture import build
 from fastnn.training.language import CarriedStreams, held_out_loss, write
 
 # What is used where an option is not given.
-USUAL: dict[str, Any] = {"hidden": [256], "layers": 2, "embedding": 64, "steps": 64, "dropout": 0.1, "epochs": 10, "batch_size": 32, "lr": 4e-3}
+USUAL: dict[str, Any] = {"hidden": [256], "layers": 2, "embedding": 64, "steps": 64, "dropout": 0.15, "epochs": 12, "batch_size": 32, "lr": 5e-3}
 SHOWN = 160  # characters of the samples while it learns
 
 
