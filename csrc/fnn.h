@@ -152,7 +152,7 @@ size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *args, fnn_dtype dtype
 
 /* recurrent/sizes.c: vectors of units in a panel of packed weights, and the numbers in all panels ------------------------ */
 
-size_t fnn_recurrent_panel(fnn_dtype dtype, size_t gates, size_t units, size_t rows);
+size_t fnn_recurrent_panel(fnn_dtype dtype, size_t units, size_t rows);
 size_t fnn_recurrent_packed(fnn_dtype dtype, size_t k, size_t gates, size_t units);
 
 /* Shares ------------------------------------------------------------------------------------------------------------ */

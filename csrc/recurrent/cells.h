@@ -4,7 +4,7 @@
  *   LSTM   i, f, o = sigmoid(x + p), g = tanh(x + p), c' = f c + i g, h' = o tanh(c')
  *   GRU    r, z = sigmoid(x + p), n = tanh(x + r p), h' = n + z (h - n)
  *
- * x: the product of the input, with its bias, of all steps. The gates of the rows at hand are brought together one after the other, so that
+ * x: the product of the input, with its bias. A cell works in the memory of its product, where the rows of a gate lie one behind the other, so that
  * the loops of the elementary functions (map.h) run over some hundred numbers in L1. */
 
 struct recurrent_step {
@@ -15,6 +15,8 @@ struct recurrent_step {
     size_t t;                               /* the position in time */
     size_t place, apart;                    /* of the share's first row at t in the arrays over time; from a row to the next */
     size_t units;
+    const T *x;                             /* forward: gate g of the cell's row r and unit u is at r x_row + g x_gate + u */
+    size_t x_row, x_gate;
     size_t pitch;                           /* of state, next, carry; rows of c and dc have `units` */
     T *state, *next, *c;                    /* forward: h before and after, c */
     T *hidden;                              /* LSTM with projection: forward o tanh(c'), backward the gradient of h */
@@ -23,8 +25,6 @@ struct recurrent_step {
     T *current;                             /* backward: the gradient of the product */
     size_t current_pitch;
 };
-
-enum { CELL_SIZE = TILE_SUMS * TILE_LANES }; /* of all gates of a tile */
 
 FNN_INLINE int recurrent_valid(const recurrent_step *s, size_t row) { return !s->lengths || (int64_t)s->t < s->lengths[row]; }
 
@@ -59,11 +59,14 @@ static void recurrent_zero(T *to, size_t n)
 #define CELL_LOAD(p) v_load_n((p) + u, k)
 #define CELL_STORE(p, x) v_store_n((p) + u, x, k)
 
-/* to, rows x units without gaps: x + product of one gate. */
-static void recurrent_sum(T *to, const T *product, size_t row_stride, const T *x, size_t x_stride, size_t rows, size_t units)
+/* The numbers from the first to the last of `rows` rows of a product. */
+FNN_INLINE size_t recurrent_span(size_t row_stride, size_t rows, size_t units) { return (rows - 1) * row_stride + units; }
+
+/* product += x, of one gate. */
+static void recurrent_add(T *product, size_t row_stride, const T *x, size_t x_row, size_t rows, size_t units)
 {
-    for (size_t r = 0; r < rows; ++r, to += units, product += row_stride, x += x_stride)
-        CELL_EACH(units) CELL_STORE(to, v_add(CELL_LOAD(x), CELL_LOAD(product)));
+    for (size_t r = 0; r < rows; ++r, product += row_stride, x += x_row)
+        CELL_EACH(units) v_store(product + u, v_add(CELL_LOAD(x), v_load(product + u)));
 }
 
 /* The new state of a row, which is the old one beyond the row's length. */
@@ -73,19 +76,18 @@ static void recurrent_keep(const recurrent_step *s, const T *h, size_t row, size
     recurrent_copy(s->next + at, recurrent_valid(s, row) ? h : s->state + at, units);
 }
 
-/* dh of these rows and units: from the product (the steps after), what was carried, and the output's gradient. Leaves 0 to be carried further, or
- * beyond a row's length dh itself. */
-static void recurrent_incoming(const recurrent_step *s, T *dh, const T *product, size_t row_stride, size_t row, size_t rows, size_t unit, size_t units)
+/* dh of these rows and units, in the place of their product: from it (the steps after), what was carried, and the output's gradient. Leaves 0 to be
+ * carried further, or beyond a row's length dh itself. */
+static void recurrent_incoming(const recurrent_step *s, T *dh, size_t row_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    for (size_t r = 0; r < rows; ++r, dh += units) {
+    for (size_t r = 0; r < rows; ++r, dh += row_stride) {
         const int valid = recurrent_valid(s, row + r);
         const T *dy = valid && s->b->dy ? recurrent_at(s, s->b->dy, row + r, s->b->y_width) + unit : NULL;
         T *carry = s->carry + (row + r) * s->pitch + unit;
         CELL_EACH(units) {
-            V d = CELL_LOAD(carry);
-            if (product) d = v_add(CELL_LOAD(product + r * row_stride), d);
+            V d = v_add(v_load(dh + u), CELL_LOAD(carry));
             if (dy) d = v_add(d, CELL_LOAD(dy));
-            CELL_STORE(dh, d);
+            v_store(dh + u, d);
             CELL_STORE(carry, valid ? v_zero() : d);
         }
     }
@@ -107,88 +109,86 @@ static void recurrent_no_gradients(const recurrent_step *s, size_t row, size_t g
 
 /* --- RNN --- */
 
-static void rnn_cell(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
+static void rnn_cell(recurrent_step *s, T *h, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    T h[CELL_SIZE];
     (void)gate_stride;
-    recurrent_sum(h, product, row_stride, recurrent_at(s, s->f->x, row, s->units) + unit, s->apart * s->units, rows, units);
-    recurrent_map(s->function, h, rows * units);
+    recurrent_add(h, row_stride, s->x, s->x_row, rows, units);
+    recurrent_map(s->function, h, recurrent_span(row_stride, rows, units));
     for (size_t r = 0; r < rows; ++r) {
-        recurrent_keep(s, h + r * units, row + r, unit, units);
-        if (s->f->gates) recurrent_copy(recurrent_at(s, s->f->gates, row + r, s->units) + unit, h + r * units, units);
+        recurrent_keep(s, h + r * row_stride, row + r, unit, units);
+        if (s->f->gates) recurrent_copy(recurrent_at(s, s->f->gates, row + r, s->units) + unit, h + r * row_stride, units);
     }
 }
 
-static void rnn_cell_backward(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
-                              size_t units)
+static void rnn_cell_backward(recurrent_step *s, T *dh, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    T dh[CELL_SIZE];
+    T h[RECURRENT_TILE];
+    const size_t n = recurrent_span(row_stride, rows, units);
     (void)gate_stride;
-    recurrent_incoming(s, dh, product, row_stride, row, rows, unit, units);
+    recurrent_incoming(s, dh, row_stride, row, rows, unit, units);
+    for (size_t r = 0; r < rows; ++r) {
+        const T *saved = recurrent_at(s, s->b->gates, row + r, s->units) + unit;
+        CELL_EACH(units) v_store(h + r * row_stride + u, CELL_LOAD(saved));
+    }
+    fnn_map_backward_args map = {dh, dh, h, n, 0, 0};
+    s->function(&map, 0, 1);
     for (size_t r = 0; r < rows; ++r) {
         if (!recurrent_valid(s, row + r)) {
             recurrent_no_gradients(s, row + r, 1, unit, units);
             continue;
         }
-        T *dgate = recurrent_dgate(s, row + r, 1, 0, unit);
-        fnn_map_backward_args map = {dgate, dh + r * units, recurrent_at(s, s->b->gates, row + r, s->units) + unit, units, 0, 0};
-        s->function(&map, 0, 1);
-        recurrent_copy(s->current + (row + r) * s->current_pitch + unit, dgate, units);
+        recurrent_copy(recurrent_dgate(s, row + r, 1, 0, unit), dh + r * row_stride, units);
+        recurrent_copy(s->current + (row + r) * s->current_pitch + unit, dh + r * row_stride, units);
     }
 }
 
 /* --- LSTM --- */
 
-static void lstm_cell(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
+static void lstm_cell(recurrent_step *s, T *i, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    static const unsigned char order[4] = {0, 1, 3, 2}; /* the three sigmoids side by side: i, f, o, g */
-    T gates[CELL_SIZE], c[CELL_SIZE / 4];
-    const size_t n = rows * units, all = s->units;
-    T *i = gates, *f = i + n, *o = f + n, *g = o + n;
+    const size_t all = s->units, n = recurrent_span(row_stride, rows, units);
+    T *f = i + gate_stride, *g = f + gate_stride, *o = g + gate_stride;
     for (size_t q = 0; q < 4; ++q)
-        recurrent_sum(gates + order[q] * n, product + q * gate_stride, row_stride, recurrent_at(s, s->f->x, row, 4 * all) + q * all + unit,
-                      4 * s->apart * all, rows, units);
-    recurrent_map(FNN_NAME(sigmoid_forward), gates, 3 * n);
+        recurrent_add(i + q * gate_stride, row_stride, s->x + q * s->x_gate, s->x_row, rows, units);
+    recurrent_map(FNN_NAME(sigmoid_forward), i, n);
+    recurrent_map(FNN_NAME(sigmoid_forward), f, n);
     recurrent_map(FNN_NAME(tanh_forward), g, n);
-    for (size_t r = 0; r < rows; ++r) {
-        T *kept = s->c + (row + r) * all + unit, *fresh = c + r * units;
+    recurrent_map(FNN_NAME(sigmoid_forward), o, n);
+    T *c = i; /* takes the place of i */
+    for (size_t r = 0, at = 0; r < rows; ++r, at += row_stride) {
+        T *kept = s->c + (row + r) * all + unit, *gates = s->f->gates ? recurrent_at(s, s->f->gates, row + r, 4 * all) + unit : NULL;
         const int valid = recurrent_valid(s, row + r);
-        const T *ir = i + r * units, *fr = f + r * units, *gr = g + r * units;
         CELL_EACH(units) {
-            V value = v_fma(CELL_LOAD(fr), CELL_LOAD(kept), v_mul(CELL_LOAD(ir), CELL_LOAD(gr)));
-            CELL_STORE(fresh, value);
+            const V in = v_load(i + at + u), forget = v_load(f + at + u), fresh = v_load(g + at + u);
+            const V value = v_fma(forget, CELL_LOAD(kept), v_mul(in, fresh));
             if (valid) CELL_STORE(kept, value);
+            if (gates) CELL_STORE(gates, in), CELL_STORE(gates + all, forget), CELL_STORE(gates + 2 * all, fresh), CELL_STORE(gates + 3 * all, v_load(o + at + u));
+            v_store(c + at + u, value);
         }
-        if (s->f->gates)
-            for (size_t q = 0; q < 4; ++q)
-                recurrent_copy(recurrent_at(s, s->f->gates, row + r, 4 * all) + q * all + unit, gates + order[q] * n + r * units, units);
     }
     recurrent_map(FNN_NAME(tanh_forward), c, n);
-    CELL_EACH(n) CELL_STORE(c, v_mul(CELL_LOAD(o), CELL_LOAD(c)));
-    for (size_t r = 0; r < rows; ++r) {
+    for (size_t r = 0, at = 0; r < rows; ++r, at += row_stride) {
+        for (size_t u = 0; u < units; u += W) v_store(c + at + u, v_mul(v_load(o + at + u), v_load(c + at + u)));
         if (s->hidden)
-            recurrent_copy(s->hidden + (row + r) * s->hidden_pitch + unit, c + r * units, units);
+            recurrent_copy(s->hidden + (row + r) * s->hidden_pitch + unit, c + at, units);
         else
-            recurrent_keep(s, c + r * units, row + r, unit, units);
-        if (s->f->extra) recurrent_copy(recurrent_at(s, s->f->extra, row + r, all) + unit, c + r * units, units);
+            recurrent_keep(s, c + at, row + r, unit, units);
+        if (s->f->extra) recurrent_copy(recurrent_at(s, s->f->extra, row + r, all) + unit, c + at, units);
     }
 }
 
-static void lstm_cell_backward(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
-                               size_t units)
+static void lstm_cell_backward(recurrent_step *s, T *dh, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    T dh[CELL_SIZE], c[CELL_SIZE];
+    T c[RECURRENT_TILE];
     const size_t all = s->units;
     (void)gate_stride;
     if (!s->hidden)
-        recurrent_incoming(s, dh, product, row_stride, row, rows, unit, units);
-    else
-        for (size_t r = 0; r < rows; ++r) recurrent_copy(dh + r * units, product + r * row_stride, units);
+        recurrent_incoming(s, dh, row_stride, row, rows, unit, units);
     for (size_t r = 0; r < rows; ++r) {
         const T *i = recurrent_at(s, s->b->gates, row + r, 4 * all) + unit, *f = i + all, *g = f + all, *before = recurrent_at(s, s->b->cells, row + r, all) + unit;
-        CELL_EACH(units) CELL_STORE(c + r * units, v_fma(CELL_LOAD(f), CELL_LOAD(before), v_mul(CELL_LOAD(i), CELL_LOAD(g))));
+        CELL_EACH(units) v_store(c + r * row_stride + u, v_fma(CELL_LOAD(f), CELL_LOAD(before), v_mul(CELL_LOAD(i), CELL_LOAD(g))));
     }
-    recurrent_map(FNN_NAME(tanh_forward), c, rows * units);
+    recurrent_map(FNN_NAME(tanh_forward), c, recurrent_span(row_stride, rows, units));
     for (size_t r = 0; r < rows; ++r) {
         if (!recurrent_valid(s, row + r)) {
             recurrent_no_gradients(s, row + r, 4, unit, units);
@@ -198,7 +198,7 @@ static void lstm_cell_backward(const recurrent_step *s, const T *product, size_t
         T *to[2] = {recurrent_dgate(s, row + r, 4, 0, unit), s->current + (row + r) * s->current_pitch + unit}, *dcr = s->dc + (row + r) * all + unit;
         CELL_EACH(units) {
             const V one = v_set(1), i = CELL_LOAD(gate), f = CELL_LOAD(gate + all), g = CELL_LOAD(gate + 2 * all), o = CELL_LOAD(gate + 3 * all);
-            const V d = CELL_LOAD(dh + r * units), tc = CELL_LOAD(c + r * units);
+            const V d = v_load(dh + r * row_stride + u), tc = v_load(c + r * row_stride + u);
             const V dc = v_fma(v_mul(d, o), v_fnma(tc, tc, one), CELL_LOAD(dcr));
             const V gradients[4] = {v_mul(v_mul(v_mul(dc, g), i), v_sub(one, i)), v_mul(v_mul(v_mul(dc, CELL_LOAD(before)), f), v_sub(one, f)),
                                     v_mul(v_mul(dc, i), v_fnma(g, g, one)), v_mul(v_mul(v_mul(d, tc), o), v_sub(one, o))};
@@ -212,22 +212,20 @@ static void lstm_cell_backward(const recurrent_step *s, const T *product, size_t
 }
 
 /* h' = the projection of o tanh(c'). */
-static void lstm_project(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
+static void lstm_project(recurrent_step *s, T *h, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
     (void)gate_stride;
-    for (size_t r = 0; r < rows; ++r) recurrent_keep(s, product + r * row_stride, row + r, unit, units);
+    for (size_t r = 0; r < rows; ++r) recurrent_keep(s, h + r * row_stride, row + r, unit, units);
 }
 
-static void lstm_project_backward(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
-                                  size_t units)
+static void lstm_project_backward(recurrent_step *s, T *dh, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    T dh[CELL_SIZE];
     (void)gate_stride;
-    recurrent_incoming(s, dh, product, row_stride, row, rows, unit, units);
+    recurrent_incoming(s, dh, row_stride, row, rows, unit, units);
     for (size_t r = 0; r < rows; ++r) {
         T *to = s->hidden + (row + r) * s->hidden_pitch + unit;
         if (recurrent_valid(s, row + r))
-            recurrent_copy(to, dh + r * units, units);
+            recurrent_copy(to, dh + r * row_stride, units);
         else
             recurrent_zero(to, units);
         recurrent_copy(recurrent_at(s, s->b->dextra, row + r, s->b->size) + unit, to, units);
@@ -236,39 +234,37 @@ static void lstm_project_backward(const recurrent_step *s, const T *product, siz
 
 /* --- GRU --- */
 
-static void gru_cell(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
+static void gru_cell(recurrent_step *s, T *reset, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    T gates[CELL_SIZE];
-    const size_t n = rows * units, all = s->units;
-    const T *x = recurrent_at(s, s->f->x, row, 3 * all) + unit, *p = product + 2 * gate_stride;
-    for (size_t q = 0; q < 2; ++q)
-        recurrent_sum(gates + q * n, product + q * gate_stride, row_stride, x + q * all, 3 * s->apart * all, rows, units);
-    recurrent_map(FNN_NAME(sigmoid_forward), gates, 2 * n);
-    for (size_t r = 0; r < rows; ++r) {
-        const T *reset = gates + r * units, *xr = x + 3 * r * s->apart * all + 2 * all, *pr = p + r * row_stride;
-        CELL_EACH(units) CELL_STORE(gates + 2 * n + r * units, v_fma(CELL_LOAD(reset), CELL_LOAD(pr), CELL_LOAD(xr)));
+    const size_t all = s->units, n = recurrent_span(row_stride, rows, units);
+    T *z = reset + gate_stride, *fresh = z + gate_stride;
+    recurrent_add(reset, row_stride, s->x, s->x_row, rows, units);
+    recurrent_add(z, row_stride, s->x + s->x_gate, s->x_row, rows, units);
+    recurrent_map(FNN_NAME(sigmoid_forward), reset, n);
+    recurrent_map(FNN_NAME(sigmoid_forward), z, n);
+    for (size_t r = 0, at = 0; r < rows; ++r, at += row_stride) {
+        const T *x = s->x + r * s->x_row + 2 * s->x_gate;
+        if (s->f->extra) recurrent_copy(recurrent_at(s, s->f->extra, row + r, all) + unit, fresh + at, units);
+        CELL_EACH(units) v_store(fresh + at + u, v_fma(v_load(reset + at + u), v_load(fresh + at + u), CELL_LOAD(x)));
     }
-    recurrent_map(FNN_NAME(tanh_forward), gates + 2 * n, n);
-    for (size_t r = 0; r < rows; ++r) {
-        T h[CELL_SIZE];
-        const T *z = gates + n + r * units, *fresh = gates + 2 * n + r * units, *before = s->state + (row + r) * s->pitch + unit;
-        CELL_EACH(units) CELL_STORE(h, v_fma(CELL_LOAD(z), v_sub(CELL_LOAD(before), CELL_LOAD(fresh)), CELL_LOAD(fresh)));
-        recurrent_keep(s, h, row + r, unit, units);
-        if (s->f->gates) {
-            for (size_t q = 0; q < 3; ++q)
-                recurrent_copy(recurrent_at(s, s->f->gates, row + r, 3 * all) + q * all + unit, gates + q * n + r * units, units);
-            recurrent_copy(recurrent_at(s, s->f->extra, row + r, all) + unit, p + r * row_stride, units);
+    recurrent_map(FNN_NAME(tanh_forward), fresh, n);
+    for (size_t r = 0, at = 0; r < rows; ++r, at += row_stride) {
+        const T *before = s->state + (row + r) * s->pitch + unit;
+        T *h = fresh + at, *gates = s->f->gates ? recurrent_at(s, s->f->gates, row + r, 3 * all) + unit : NULL;
+        CELL_EACH(units) {
+            const V update = v_load(z + at + u), value = v_load(h + u);
+            if (gates) CELL_STORE(gates, v_load(reset + at + u)), CELL_STORE(gates + all, update), CELL_STORE(gates + 2 * all, value);
+            v_store(h + u, v_fma(update, v_sub(CELL_LOAD(before), value), value));
         }
+        recurrent_keep(s, h, row + r, unit, units);
     }
 }
 
-static void gru_cell_backward(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
-                              size_t units)
+static void gru_cell_backward(recurrent_step *s, T *dh, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    T dh[CELL_SIZE];
     const size_t all = s->units;
     (void)gate_stride;
-    recurrent_incoming(s, dh, product, row_stride, row, rows, unit, units);
+    recurrent_incoming(s, dh, row_stride, row, rows, unit, units);
     for (size_t r = 0; r < rows; ++r) {
         T *extra = recurrent_at(s, s->b->dextra, row + r, 3 * all) + unit;
         if (!recurrent_valid(s, row + r)) {
@@ -281,7 +277,7 @@ static void gru_cell_backward(const recurrent_step *s, const T *product, size_t 
         T *dgate = recurrent_dgate(s, row + r, 3, 0, unit), *current = s->current + (row + r) * s->current_pitch + unit;
         T *carry = s->carry + (row + r) * s->pitch + unit;
         CELL_EACH(units) {
-            const V one = v_set(1), reset = CELL_LOAD(gate), z = CELL_LOAD(gate + all), n = CELL_LOAD(gate + 2 * all), d = CELL_LOAD(dh + r * units);
+            const V one = v_set(1), reset = CELL_LOAD(gate), z = CELL_LOAD(gate + all), n = CELL_LOAD(gate + 2 * all), d = v_load(dh + r * row_stride + u);
             const V dn = v_mul(v_mul(d, v_sub(one, z)), v_fnma(n, n, one)), dp = v_mul(dn, reset);
             const V dz = v_mul(v_mul(v_mul(d, v_sub(CELL_LOAD(before), n)), z), v_sub(one, z));
             const V dr = v_mul(v_mul(v_mul(dn, CELL_LOAD(p)), reset), v_sub(one, reset));
@@ -294,8 +290,7 @@ static void gru_cell_backward(const recurrent_step *s, const T *product, size_t 
 }
 
 /* The gradient of the initial state. */
-static void recurrent_first(const recurrent_step *s, const T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit,
-                            size_t units)
+static void recurrent_first(recurrent_step *s, T *product, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
     (void)gate_stride;
     for (size_t r = 0; r < rows; ++r, product += row_stride) {

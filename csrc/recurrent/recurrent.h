@@ -1,7 +1,8 @@
 /* recurrent.h — recurrent layers: all steps of one direction of one layer in one launch.
  *
- * The product of the inputs, of all steps, is made before (x), and those for the gradients of weights and inputs after it, by the matrix product's
- * kernel. What is left is a chain of steps: panels.h has the product of a step, cells.h what is behind it. A share takes rows of
+ * The product of the inputs, of all steps, is made before (x) by the matrix product's kernel, or step by step from packed weights where these are
+ * small, which spares its way through memory; those for the gradients of weights and inputs are made after it. What is left is a chain of steps: panels.h has the
+ * product of a step, cells.h what is behind it. A share takes rows of
  * the batch through all steps, so that no share ever waits for another one; h, c and the gates' gradients at hand lie side by side in its
  * scratch memory, whatever the order of the arrays over time.
  *
@@ -14,6 +15,54 @@
 FNN_INLINE size_t recurrent_pitch(size_t n) { return n * sizeof(T) % 1024 ? n : n + 64 / sizeof(T); }
 
 enum { RECURRENT_LOOK = 16 }; /* steps from one look for an interrupt to the next: a small step takes no longer than a look */
+
+/* A step: the product of the state with the weights, of the input with its weights where these are packed too, and the cell behind them. */
+static void recurrent_product(recurrent_step *s, const recurrent_panels *p, const T *state, size_t pitch, const recurrent_panels *input, size_t rows, recurrent_cell cell)
+{
+    T product[RECURRENT_GATES * RECURRENT_TILES * RECURRENT_TILE], of_input[RECURRENT_GATES * RECURRENT_TILES * RECURRENT_TILE];
+    const size_t vectors = fnn_gemm_ceil(p->units, TILE_LANES);
+    for (size_t first = 0, vecs; first < vectors; first += vecs) {
+        vecs = vectors - first < p->panel ? vectors - first : p->panel;
+        const size_t width = vecs * TILE_LANES, unit = first * TILE_LANES, units = p->units - unit < width ? p->units - unit : width;
+        const size_t most = recurrent_tile_rows(vecs);
+        const gemm_cut blocks = gemm_cut_evenly(rows, RECURRENT_TILES * most);
+        for (size_t i = 0, row = 0, n; i < blocks.parts; ++i, row += n) {
+            n = blocks.low + (i < blocks.high);
+            const gemm_cut tiles = gemm_cut_evenly(n, most);
+            recurrent_gates(p, state + row * pitch, pitch, tiles, vecs, unit, product, n * width);
+            if (input && input->packed) {
+                const T *x = recurrent_at(s, s->f->input, row, input->k);
+                recurrent_gates(input, x, s->apart * input->k, tiles, vecs, unit, of_input, n * width);
+            }
+            for (size_t j = 0, r = 0, some; j < tiles.parts; ++j, r += some) {
+                some = tiles.low + (j < tiles.high);
+                if (input) {
+                    s->x = input->packed ? of_input + r * width : recurrent_at(s, s->f->x, row + r, p->gates * p->units) + unit;
+                    s->x_row = input->packed ? width : s->apart * p->gates * p->units;
+                    s->x_gate = input->packed ? n * width : p->units;
+                }
+                cell(s, product + r * width, width, n * width, row + r, some, unit, units);
+            }
+        }
+    }
+}
+
+/* The same where there is nothing to multiply: `product` is rows x gates x units, or NULL: it is 0. */
+static void recurrent_pieces(recurrent_step *s, const T *product, size_t gates, size_t units, size_t rows, recurrent_cell cell)
+{
+    T piece[RECURRENT_GATES * RECURRENT_TILE];
+    for (size_t row = 0; row < rows; ++row)
+        for (size_t unit = 0, n; unit < units; unit += n) {
+            n = units - unit < RECURRENT_TILE ? units - unit : RECURRENT_TILE;
+            for (size_t g = 0; g < gates; ++g)
+                if (product)
+                    recurrent_copy(piece + g * RECURRENT_TILE, product + (row * gates + g) * units + unit, n);
+                else
+                    recurrent_zero(piece + g * RECURRENT_TILE, n);
+            if (s->f) s->x = recurrent_at(s, s->f->x, row, gates * units) + unit, s->x_gate = units;
+            cell(s, piece, RECURRENT_TILE, RECURRENT_TILE, row, 1, unit, n);
+        }
+}
 
 static int recurrent_any(const recurrent_step *s, size_t rows)
 {
@@ -38,6 +87,7 @@ static void recurrent_forward(const fnn_recurrent_args *a, size_t part, size_t p
     fnn_share(a->rows, 1, part, parts, &first, &end);
     const size_t rows = end - first, units = a->units, size = a->size;
     const recurrent_panels panels = {a->packed, size, gates, units, a->panel, a->bias};
+    const recurrent_panels input = {a->input_packed, a->inputs, gates, units, a->panel, a->input_bias};
     const recurrent_panels projection = {a->projection, units, 1, size, a->projection_panel, 0};
     recurrent_step s = {.f = a, .function = function, .lengths = a->lengths ? a->lengths + first : NULL, .apart = a->apart, .units = units};
     s.pitch = recurrent_pitch(size), s.hidden_pitch = recurrent_pitch(units);
@@ -59,11 +109,11 @@ static void recurrent_forward(const fnn_recurrent_args *a, size_t part, size_t p
         const int any = recurrent_any(&s, rows);
         if (any) {
             if (a->packed)
-                recurrent_product(&panels, s.state, s.pitch, rows, &s, cell);
+                recurrent_product(&s, &panels, s.state, s.pitch, &input, rows, cell);
             else
-                recurrent_pieces((const T *)a->product + first * gates * units, gates, units, rows, &s, cell);
+                recurrent_pieces(&s, (const T *)a->product + first * gates * units, gates, units, rows, cell);
             if (a->projection)
-                recurrent_product(&projection, s.hidden, s.hidden_pitch, rows, &s, lstm_project);
+                recurrent_product(&s, &projection, s.hidden, s.hidden_pitch, NULL, rows, lstm_project);
             T *swap = s.state;
             s.state = s.next, s.next = swap;
         }
@@ -104,11 +154,11 @@ static void recurrent_backward(const fnn_recurrent_backward_args *a, size_t part
             return;
         const recurrent_cell behind = a->projection ? lstm_project_backward : cell;
         if (any)
-            recurrent_product(&panels, now, s.current_pitch, rows, &s, behind);
+            recurrent_product(&s, &panels, now, s.current_pitch, NULL, rows, behind);
         else
-            recurrent_pieces(NULL, gates, size, rows, &s, behind);
+            recurrent_pieces(&s, NULL, 1, size, rows, behind);
         if (a->projection)
-            recurrent_product(&projection, s.hidden, s.hidden_pitch, rows, &s, cell);
+            recurrent_product(&s, &projection, s.hidden, s.hidden_pitch, NULL, rows, cell);
         any = recurrent_any(&s, rows);
         T *swap = now;
         now = s.current, s.current = swap;
@@ -117,7 +167,7 @@ static void recurrent_backward(const fnn_recurrent_backward_args *a, size_t part
         s.place = first;
         if (!a->steps)
             recurrent_load(now, s.current_pitch, NULL, rows, gates * units);
-        recurrent_product(&panels, now, s.current_pitch, rows, &s, recurrent_first);
+        recurrent_product(&s, &panels, now, s.current_pitch, NULL, rows, recurrent_first);
     }
     if (a->dc)
         for (size_t r = 0; r < rows; ++r) recurrent_copy((T *)a->dc + (first + r) * units, s.dc + r * units, units);

@@ -2,12 +2,11 @@
 #include "../gemm/blocks.h"
 
 /* The widest tiles are those of a single row; more rows share what is loaded. */
-size_t fnn_recurrent_panel(fnn_dtype dtype, size_t gates, size_t units, size_t rows)
+size_t fnn_recurrent_panel(fnn_dtype dtype, size_t units, size_t rows)
 {
     const fnn_gemm_blocks *b = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
-    const size_t vectors = fnn_gemm_ceil(units, b->lanes), widest = b->lanes == 1 ? b->cols : FNN_GEMM_WIDEST;
-    const size_t most = (rows == 1 ? widest : b->cols / b->lanes) / gates;
-    return most < 2 ? 1 : fnn_gemm_ceil(vectors, fnn_gemm_ceil(vectors, most));
+    const size_t vectors = fnn_gemm_ceil(units, b->lanes), most = rows == 1 && b->lanes > 1 ? FNN_GEMM_WIDEST : b->cols / b->lanes;
+    return fnn_gemm_ceil(vectors, fnn_gemm_ceil(vectors, most));
 }
 
 size_t fnn_recurrent_packed(fnn_dtype dtype, size_t k, size_t gates, size_t units)

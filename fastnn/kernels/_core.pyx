@@ -25,7 +25,7 @@ cdef extern from "fnn.h" nogil:
     size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts)
     size_t fnn_conv_scratch(const fnn_conv_args *args, fnn_dtype dtype, size_t parts)
     size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *args, fnn_dtype dtype, size_t parts)
-    size_t fnn_recurrent_panel(fnn_dtype dtype, size_t gates, size_t units, size_t rows)
+    size_t fnn_recurrent_panel(fnn_dtype dtype, size_t units, size_t rows)
     size_t fnn_recurrent_packed(fnn_dtype dtype, size_t k, size_t gates, size_t units)
 
 cdef extern from "Python.h":
@@ -308,8 +308,8 @@ cdef size_t conv_weight_scratch(const fnn_conv_weight_args *args, int dtype, siz
     return fnn_conv_weight_scratch(args, <fnn_dtype>dtype, parts)
 
 
-cdef size_t recurrent_panel(int dtype, size_t gates, size_t units, size_t rows) noexcept:
-    return fnn_recurrent_panel(<fnn_dtype>dtype, gates, units, rows)
+cdef size_t recurrent_panel(int dtype, size_t units, size_t rows) noexcept:
+    return fnn_recurrent_panel(<fnn_dtype>dtype, units, rows)
 
 
 cdef size_t recurrent_packed(int dtype, size_t k, size_t gates, size_t units) noexcept:

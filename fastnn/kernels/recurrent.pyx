@@ -122,6 +122,16 @@ cdef cnp.ndarray packed_weights(cnp.ndarray weight, cnp.ndarray bias, size_t k, 
     return packed
 
 
+cdef cnp.ndarray bias_of(object bias, str name):
+    return None if bias is None else real(bias, name)
+
+
+cdef bint by_steps(Sizes s, ptrdiff_t itemsize) noexcept:
+    """Whether the input's product is made step by step: its weights stay in L2 beside those of the state, all products would not, and there are rows enough for a tile."""
+    cdef double width = <double>s.gates * s.units * itemsize
+    return s.steps > 1 and s.rows >= 4 and s.inputs * width <= 1 << 18 and s.steps * s.rows * width > 1 << 18
+
+
 cdef inline ptrdiff_t pitch(ptrdiff_t n) noexcept:
     return n + 16
 
@@ -143,7 +153,7 @@ cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c
     cdef cnp.npy_intp shape[3]
     cdef int typenum = cnp.PyArray_TYPE(x), dtype = dtype_index(x)
     cdef ptrdiff_t d
-    cdef size_t projection_panel = recurrent_panel(dtype, 1, s.size, s.rows)
+    cdef size_t projection_panel = recurrent_panel(dtype, s.size, s.rows)
     cdef Scratch scratch
     h, c, counts = state(h0, "h0", x, s, s.size), state(c0, "c0", x, s, s.units), checked_lengths(lengths, s.steps, s.rows)
     y = over_time(s, batch_first, s.directions * s.size, typenum)
@@ -153,15 +163,22 @@ cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c
         shape[2] = s.units
         c_n = new(3, shape, typenum)
     args.lengths = <const int64_t *>data(counts)
-    args.steps, args.rows, args.units, args.size = s.steps, s.rows, s.units, s.size
+    args.steps, args.rows, args.inputs, args.units, args.size = s.steps, s.rows, s.inputs, s.units, s.size
     args.step, args.apart, args.y_width = 1 if batch_first else s.rows, s.steps if batch_first else 1, s.directions * s.size
-    args.panel, args.projection_panel = recurrent_panel(dtype, s.gates, s.units, s.rows), projection_panel
+    args.panel, args.projection_panel = recurrent_panel(dtype, s.units, s.rows), projection_panel
+    stepwise = table is None and by_steps(s, cnp.PyArray_ITEMSIZE(x))
     for d in range(s.directions):
         weight_hh, bias_hh = directions[d][1], directions[d][3]
         w = strided(weight_hh, "weight_hh")
-        gates = linear(x, directions[d][0], directions[d][2])
-        if table is not None:
-            gates = embedding(gates, ids)
+        gates = of_input = None
+        if stepwise:
+            of_input = packed_weights(strided(directions[d][0], "weight_ih"), bias_of(directions[d][2], "bias_ih"), s.inputs, s.gates, s.units, args.panel, False)
+            if save:
+                gates = over_time(s, batch_first, s.gates * s.units, typenum)
+        else:
+            gates = linear(x, directions[d][0], directions[d][2])
+            if table is not None:
+                gates = embedding(gates, ids)
         before = cells = extra = projection = None
         projected = len(directions[d]) == 5 and directions[d][4] is not None
         if save:
@@ -174,15 +191,15 @@ cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c
         if s.steps == 1 and h is not None:
             hidden = linear(h[d], weight_hh, bias_hh)
         else:
-            packed = packed_weights(w, None if bias_hh is None else real(bias_hh, "bias_hh"), s.size, s.gates, s.units, args.panel, False)
+            packed = packed_weights(w, bias_of(bias_hh, "bias_hh"), s.size, s.gates, s.units, args.panel, False)
         if projected:
             projection = packed_weights(strided(directions[d][4], "weight_hr"), None, s.units, 1, s.size, projection_panel, False)
         args.y = cnp.PyArray_BYTES(y) + d * s.size * cnp.PyArray_ITEMSIZE(y)
         args.h_last, args.c_last = <void *>part_of(h_n, d), <void *>part_of(c_n, d)
         args.gates, args.before, args.cells, args.extra = data(gates) if save else NULL, data(before), data(cells), data(extra)
-        args.x, args.h, args.c = cnp.PyArray_DATA(gates), part_of(h, d), part_of(c, d)
-        args.packed, args.projection, args.product = data(packed), data(projection), data(hidden)
-        args.reverse, args.bias = d, bias_hh is not None
+        args.x, args.input, args.h, args.c = NULL if stepwise else data(gates), data(x) if stepwise else NULL, part_of(h, d), part_of(c, d)
+        args.packed, args.input_packed, args.projection, args.product = data(packed), data(of_input), data(projection), data(hidden)
+        args.reverse, args.bias, args.input_bias = d, bias_hh is not None, directions[d][2] is not None
         scratch = borrow(s.rows * (2 * pitch(s.size) + s.units + pitch(s.units)) * cnp.PyArray_ITEMSIZE(x))
         args.scratch = scratch.data
         run(forward_kernel(cell, dtype), &args, sizeof(args), s, s.size if projection is None else 2 * s.size, dtype)
@@ -231,7 +248,7 @@ cdef tuple backward(Cell cell, object dys, object inputs, object weights, object
     args.lengths = <const int64_t *>data(counts)
     args.steps, args.rows, args.units, args.size = s.steps, s.rows, s.units, s.size
     args.step, args.apart, args.y_width = 1 if batch_first else s.rows, s.steps if batch_first else 1, s.directions * s.size
-    args.panel, args.projection_panel = recurrent_panel(dtype, 1, s.size, s.rows), recurrent_panel(dtype, 1, s.units, s.rows)
+    args.panel, args.projection_panel = recurrent_panel(dtype, s.size, s.rows), recurrent_panel(dtype, s.units, s.rows)
     dx = None
     for d in range(s.directions):
         gates, before, cells, extra = all_saved[d]
