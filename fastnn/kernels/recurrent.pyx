@@ -17,7 +17,7 @@ from fastnn.kernels._table cimport (
 
 import numpy as np
 
-from fastnn.kernels.elementwise import add
+from fastnn.kernels.elementwise import add, copy
 from fastnn.kernels.embedding import embedding, embedding_backward
 from fastnn.kernels.matmul import linear, linear_backward
 
@@ -249,7 +249,7 @@ cdef tuple backward(Cell cell, object dys, object inputs, object weights, object
     args.steps, args.rows, args.units, args.size = s.steps, s.rows, s.units, s.size
     args.step, args.apart, args.y_width = 1 if batch_first else s.rows, s.steps if batch_first else 1, s.directions * s.size
     args.panel, args.projection_panel = recurrent_panel(dtype, s.size, s.rows), recurrent_panel(dtype, s.units, s.rows)
-    dx = None
+    dx, one_gradient = None, cell != GRU  # both biases are added to the same gates
     for d in range(s.directions):
         gates, before, cells, extra = all_saved[d]
         if before is None:
@@ -279,9 +279,12 @@ cdef tuple backward(Cell cell, object dys, object inputs, object weights, object
         one, dw_ih, db_ih = linear_backward(
             of_x, x, directions[d][0], dweight=targets[0], dbias=targets[2], accumulate=add_to[0], input_gradient=input_gradient,
             bias_gradient=directions[d][2] is not None)
+        same = one_gradient and directions[d][2] is not None and directions[d][3] is not None and not add_to[0] and not add_to[1]
         _, dw_hh, db_hh = linear_backward(
             dextra if cell == GRU else dgates, before, directions[d][1], dweight=targets[1], dbias=targets[3], accumulate=add_to[1], input_gradient=False,
-            bias_gradient=directions[d][3] is not None)
+            bias_gradient=directions[d][3] is not None and not same)
+        if same:
+            db_hh = copy(db_ih, out=targets[3])
         if projected:
             _, dw_hr, _ = linear_backward(dextra, extra, directions[d][4], dweight=targets[4], accumulate=add_to[4], input_gradient=False, bias_gradient=False)
             made.append((dw_ih, dw_hh, db_ih, db_hh, dw_hr))
