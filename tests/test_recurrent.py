@@ -22,10 +22,10 @@ def function(kind, module, backward=False):
 
 def problem(rng, kind, steps, rows, inputs, units, directions, dtype, projected=0, bias=True, batch_first=False, initial=True):
     """x, weights and the initial states."""
-    size, gates = projected or units, GATES[kind]
+    size, gates, bound = projected or units, GATES[kind], min(0.6, units**-0.5)  # no state or gradient grows from step to step
 
     def draw(*shape):
-        return rng.uniform(-0.6, 0.6, shape).astype(dtype)
+        return rng.uniform(-bound, bound, shape).astype(dtype)
 
     weights = [
         (draw(gates * units, inputs), draw(gates * units, size), *((draw(gates * units), draw(gates * units)) if bias else (None, None)),
@@ -48,6 +48,9 @@ SHAPES = [  # steps, rows, inputs, units, directions, projected, lengths, batch_
     (18, 3, 1, 1, 2, 0, True, False, True, True),
     (3, 40, 5, 64, 1, 16, False, True, False, True),
     (3, 0, 2, 4, 1, 0, False, False, True, True),
+    (40, 21, 5, 90, 2, 0, True, False, True, True),  # inputs multiplied step by step
+    (30, 50, 3, 47, 1, 20, True, True, True, False),
+    (21, 40, 4, 100, 1, 0, False, False, False, False),
 ]
 
 
@@ -77,10 +80,14 @@ def test_forward_and_backward_match_the_reference(kind, shape, dtype, rng):
             np.testing.assert_allclose(got, wanted, rtol=0, atol=ATOL[dtype] * (5 + steps * rows))
 
 
+SIZES = [(9, 13, 21), (30, 40, 70)]  # steps, rows, units; the second has inputs multiplied step by step
+
+
+@pytest.mark.parametrize("steps, rows, units", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_results_are_bitwise_equal_across_threads_and_instruction_sets(kind, rng):
-    x, weights, states = problem(rng, kind, 5, 13, 6, 21, 2, np.float32, 5 if kind == "lstm" else 0)
-    lengths = np.array([5, 1, 0, 3, 5, 2, 4, 5, 5, 1, 2, 3, 4])
+def test_results_are_bitwise_equal_across_threads_and_instruction_sets(kind, steps, rows, units, rng):
+    x, weights, states = problem(rng, kind, steps, rows, 6, units, 2, np.float32, 5 if kind == "lstm" else 0)
+    lengths = rng.integers(0, steps + 1, rows)
 
     def run():
         result = function(kind, kernels)(x, weights, *states, lengths=lengths, save=True)
@@ -91,10 +98,11 @@ def test_results_are_bitwise_equal_across_threads_and_instruction_sets(kind, rng
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("steps, rows, units", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sequence_alone_equals_itself_padded_in_a_batch(kind, isa, rng):
-    x, weights, states = problem(rng, kind, 9, 7, 4, 19, 2, np.float32, 3 if kind == "lstm" else 0)
-    lengths = np.array([9, 4, 1, 7, 2, 9, 3])
+def test_a_sequence_alone_equals_itself_padded_in_a_batch(kind, steps, rows, units, isa, rng):
+    x, weights, states = problem(rng, kind, steps, rows, 4, units, 2, np.float32, 3 if kind == "lstm" else 0)
+    lengths = rng.integers(1, steps + 1, rows)
     with machine(isa):
         result = function(kind, kernels)(x, weights, *states, lengths=lengths)
         for b, n in enumerate(lengths):
