@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,14 @@ MSVC = sys.platform == "win32"
 ARM = platform.machine().lower() in ("arm64", "aarch64")
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 COMMON = ["/O2", "/std:c11", "/fp:precise"] if MSVC else ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-g0"]
+# The wheel is to stay small. Only debuggers and profilers read unwind tables. GCC's copies of functions and loops for special cases gain nothing here, where
+# the sources state such cases themselves (measured over 60 kernels); float64 goes without still more of them.
+CLANG = "clang" in (os.environ.get("CC") or sysconfig.get_config_var("CC") or "") or sys.platform == "darwin"
+SMALL = [] if MSVC else ["-fno-asynchronous-unwind-tables"]
+DTYPE_FLAGS = {
+    "f32": [] if MSVC or CLANG else ["-fno-ipa-cp-clone", "-fno-unswitch-loops", "-fno-split-loops", "--param=max-inline-insns-auto=15"],
+    "f64": [] if MSVC or CLANG else ["-O2", "-fpeel-loops", "-fvect-cost-model=dynamic", "-fno-tree-slp-vectorize", "--param=max-completely-peeled-insns=100"],
+}
 ISA_FLAGS = {
     "scalar": [] if ARM or MSVC else ["-Os"],  # few processors have no AVX2; the wheel stays small
     "neon": [],
@@ -23,6 +32,8 @@ ISA_FLAGS = {
     "avx512": ["/arch:AVX512"] if MSVC else ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
 }
 ISAS = ("scalar", "neon") if ARM else ("scalar", "avx2", "avx512")
+SMALL_CYTHON = [("CYTHON_UNPACK_METHODS", "0"), ("CYTHON_USE_PYTYPE_LOOKUP", "0")]  # without its shortcuts to methods of Python objects
+FAST = ("_arrays", "_core", "_replay")  # what every call goes through
 KERNELS = Path("fastnn/kernels")
 
 
@@ -30,7 +41,7 @@ def c_sources() -> dict[str, list[str]]:
     """Every C source with its compiler flags: those in csrc/isa get the flags of their instruction set, the rest are baseline."""
     sources = {str(path): COMMON for path in sorted(Path("csrc").rglob("*.c")) if path.parent.name != "isa"}
     for isa in ISAS:
-        sources |= {f"csrc/isa/{isa}_{dtype}.c": COMMON + ISA_FLAGS[isa] for dtype in ("f32", "f64")}
+        sources |= {f"csrc/isa/{isa}_{dtype}.c": COMMON + DTYPE_FLAGS[dtype] + SMALL + ISA_FLAGS[isa] for dtype in DTYPE_FLAGS}
     return sources
 
 
@@ -88,8 +99,8 @@ extensions = [
         "fastnn.kernels." + path.stem,
         [str(path)],
         include_dirs=["csrc", numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        extra_compile_args=["/O2"] if MSVC else ["-O2" if path.stem.startswith("_") else "-Os", "-fvisibility=hidden", "-g0", "-Wno-unused-function", "-Wno-sign-compare"],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *([] if path.stem in FAST else SMALL_CYTHON)],
+        extra_compile_args=["/O2"] if MSVC else ["-O2" if path.stem in FAST else "-Os", *SMALL, "-fno-plt", "-fvisibility=hidden", "-g0", "-Wno-unused-function", "-Wno-sign-compare"],
         extra_link_args=["-Wl,-s", "-pthread"] if sys.platform.startswith("linux") else [],
         depends=["csrc/fnn.h", "csrc/kernels.def"],
     )

@@ -19,6 +19,7 @@ struct recurrent_step {
     size_t x_row, x_gate;
     size_t pitch;                           /* of state, next, carry; rows of c and dc have `units` */
     T *state, *next, *c;                    /* forward: h before and after, c */
+    T *before;                              /* where h after the step is saved as that before the next one: the share's first row; or NULL */
     T *hidden;                              /* LSTM with projection: forward o tanh(c'), backward the gradient of h */
     size_t hidden_pitch;
     T *carry, *dc;                          /* backward: what has come to dh so far, dc */
@@ -54,6 +55,14 @@ static void recurrent_zero(T *to, size_t n)
     if (i < n) v_store_n(to + i, v_zero(), n - i);
 }
 
+static void recurrent_or_zero(T *to, const T *from, size_t n)
+{
+    if (from)
+        recurrent_copy(to, from, n);
+    else
+        recurrent_zero(to, n);
+}
+
 /* For u, k: the vectors of n numbers. */
 #define CELL_EACH(n) for (size_t u = 0, k; k = (n) - u < W ? (n) - u : W, u < (n); u += W)
 #define CELL_LOAD(p) v_load_n((p) + u, k)
@@ -69,11 +78,19 @@ static void recurrent_add(T *product, size_t row_stride, const T *x, size_t x_ro
         CELL_EACH(units) v_store(product + u, v_add(CELL_LOAD(x), v_load(product + u)));
 }
 
-/* The new state of a row, which is the old one beyond the row's length. */
+/* The new state of a row and its output: beyond the row's length the old state, and 0. */
 static void recurrent_keep(const recurrent_step *s, const T *h, size_t row, size_t unit, size_t units)
 {
+    const int valid = recurrent_valid(s, row);
     const size_t at = row * s->pitch + unit;
-    recurrent_copy(s->next + at, recurrent_valid(s, row) ? h : s->state + at, units);
+    T *y = recurrent_at(s, s->f->y, row, s->f->y_width) + unit, *before = s->before ? s->before + row * s->apart * s->f->size + unit : NULL;
+    if (!valid) h = s->state + at;
+    CELL_EACH(units) {
+        const V value = CELL_LOAD(h);
+        CELL_STORE(s->next + at, value);
+        CELL_STORE(y, valid ? value : v_zero());
+        if (before) CELL_STORE(before, value);
+    }
 }
 
 /* dh of these rows and units, in the place of their product: from it (the steps after), what was carried, and the output's gradient. Leaves 0 to be
@@ -157,11 +174,13 @@ static void lstm_cell(recurrent_step *s, T *i, size_t row_stride, size_t gate_st
     T *c = i; /* takes the place of i */
     for (size_t r = 0, at = 0; r < rows; ++r, at += row_stride) {
         T *kept = s->c + (row + r) * all + unit, *gates = s->f->gates ? recurrent_at(s, s->f->gates, row + r, 4 * all) + unit : NULL;
+        T *cells = s->f->cells ? recurrent_at(s, s->f->cells, row + r, all) + unit : NULL;
         const int valid = recurrent_valid(s, row + r);
         CELL_EACH(units) {
             const V in = v_load(i + at + u), forget = v_load(f + at + u), fresh = v_load(g + at + u);
-            const V value = v_fma(forget, CELL_LOAD(kept), v_mul(in, fresh));
+            const V before = CELL_LOAD(kept), value = v_fma(forget, before, v_mul(in, fresh));
             if (valid) CELL_STORE(kept, value);
+            if (cells) CELL_STORE(cells, before);
             if (gates) CELL_STORE(gates, in), CELL_STORE(gates + all, forget), CELL_STORE(gates + 2 * all, fresh), CELL_STORE(gates + 3 * all, v_load(o + at + u));
             v_store(c + at + u, value);
         }
@@ -173,7 +192,7 @@ static void lstm_cell(recurrent_step *s, T *i, size_t row_stride, size_t gate_st
             recurrent_copy(s->hidden + (row + r) * s->hidden_pitch + unit, c + at, units);
         else
             recurrent_keep(s, c + at, row + r, unit, units);
-        if (s->f->extra) recurrent_copy(recurrent_at(s, s->f->extra, row + r, all) + unit, c + at, units);
+        if (s->f->extra) recurrent_or_zero(recurrent_at(s, s->f->extra, row + r, all) + unit, recurrent_valid(s, row + r) ? c + at : NULL, units);
     }
 }
 
@@ -224,10 +243,7 @@ static void lstm_project_backward(recurrent_step *s, T *dh, size_t row_stride, s
     recurrent_incoming(s, dh, row_stride, row, rows, unit, units);
     for (size_t r = 0; r < rows; ++r) {
         T *to = s->hidden + (row + r) * s->hidden_pitch + unit;
-        if (recurrent_valid(s, row + r))
-            recurrent_copy(to, dh + r * row_stride, units);
-        else
-            recurrent_zero(to, units);
+        recurrent_or_zero(to, recurrent_valid(s, row + r) ? dh + r * row_stride : NULL, units);
         recurrent_copy(recurrent_at(s, s->b->dextra, row + r, s->b->size) + unit, to, units);
     }
 }

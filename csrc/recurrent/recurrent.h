@@ -55,10 +55,7 @@ static void recurrent_pieces(recurrent_step *s, const T *product, size_t gates, 
         for (size_t unit = 0, n; unit < units; unit += n) {
             n = units - unit < RECURRENT_TILE ? units - unit : RECURRENT_TILE;
             for (size_t g = 0; g < gates; ++g)
-                if (product)
-                    recurrent_copy(piece + g * RECURRENT_TILE, product + (row * gates + g) * units + unit, n);
-                else
-                    recurrent_zero(piece + g * RECURRENT_TILE, n);
+                recurrent_or_zero(piece + g * RECURRENT_TILE, product ? product + (row * gates + g) * units + unit : NULL, n);
             if (s->f) s->x = recurrent_at(s, s->f->x, row, gates * units) + unit, s->x_gate = units;
             cell(s, piece, RECURRENT_TILE, RECURRENT_TILE, row, 1, unit, n);
         }
@@ -74,11 +71,7 @@ static int recurrent_any(const recurrent_step *s, size_t rows)
 /* rows x n numbers, `pitch` apart, from `from`, or zeros where that is NULL. */
 static void recurrent_load(T *to, size_t pitch, const T *from, size_t rows, size_t n)
 {
-    for (size_t r = 0; r < rows; ++r)
-        if (from)
-            recurrent_copy(to + r * pitch, from + r * n, n);
-        else
-            recurrent_zero(to + r * pitch, n);
+    for (size_t r = 0; r < rows; ++r) recurrent_or_zero(to + r * pitch, from ? from + r * n : NULL, n);
 }
 
 static void recurrent_forward(const fnn_recurrent_args *a, size_t part, size_t parts, size_t gates, recurrent_cell cell, fnn_kernel function)
@@ -102,12 +95,10 @@ static void recurrent_forward(const fnn_recurrent_args *a, size_t part, size_t p
         s.place = s.t * a->step + first * a->apart;
         if (i % RECURRENT_LOOK == 0 && fnn_interrupted())
             return;
-        for (size_t r = 0; a->before && r < rows; ++r)
+        for (size_t r = 0; !i && a->before && r < rows; ++r)
             recurrent_copy(recurrent_at(&s, a->before, r, size), s.state + r * s.pitch, size);
-        for (size_t r = 0; a->cells && r < rows; ++r)
-            recurrent_copy(recurrent_at(&s, a->cells, r, units), s.c + r * units, units);
-        const int any = recurrent_any(&s, rows);
-        if (any) {
+        s.before = a->before && i + 1 < a->steps ? recurrent_at(&s, a->before, 0, size) + (a->reverse ? -1 : 1) * (ptrdiff_t)(a->step * size) : NULL;
+        if (recurrent_any(&s, rows)) {
             if (a->packed)
                 recurrent_product(&s, &panels, s.state, s.pitch, &input, rows, cell);
             else
@@ -116,14 +107,12 @@ static void recurrent_forward(const fnn_recurrent_args *a, size_t part, size_t p
                 recurrent_product(&s, &projection, s.hidden, s.hidden_pitch, NULL, rows, lstm_project);
             T *swap = s.state;
             s.state = s.next, s.next = swap;
-        }
-        for (size_t r = 0; r < rows; ++r) {
-            T *y = recurrent_at(&s, a->y, r, a->y_width);
-            if (recurrent_valid(&s, r))
-                recurrent_copy(y, s.state + r * s.pitch, size);
-            else
-                recurrent_zero(y, size);
-        }
+        } else
+            for (size_t r = 0; r < rows; ++r) {
+                recurrent_zero(recurrent_at(&s, a->y, r, a->y_width), size);
+                if (a->extra) recurrent_zero(recurrent_at(&s, a->extra, r, units), units);
+                if (s.before) recurrent_copy(s.before + r * s.apart * size, s.state + r * s.pitch, size);
+            }
     }
     for (size_t r = 0; r < rows; ++r) {
         recurrent_copy((T *)a->h_last + (first + r) * size, s.state + r * s.pitch, size);

@@ -7,6 +7,9 @@ from fastnn.kernels.activation import celu as celu
 from fastnn.kernels.activation import celu_backward as celu_backward
 from fastnn.kernels.activation import elu as elu
 from fastnn.kernels.activation import elu_backward as elu_backward
+from fastnn.kernels.activation import erf as erf
+from fastnn.kernels.activation import exp as exp
+from fastnn.kernels.activation import expm1 as expm1
 from fastnn.kernels.activation import gelu as gelu
 from fastnn.kernels.activation import gelu_backward as gelu_backward
 from fastnn.kernels.activation import glu as glu
@@ -21,6 +24,8 @@ from fastnn.kernels.activation import hardtanh as hardtanh
 from fastnn.kernels.activation import hardtanh_backward as hardtanh_backward
 from fastnn.kernels.activation import leaky_relu as leaky_relu
 from fastnn.kernels.activation import leaky_relu_backward as leaky_relu_backward
+from fastnn.kernels.activation import log as log
+from fastnn.kernels.activation import log1p as log1p
 from fastnn.kernels.activation import logsigmoid as logsigmoid
 from fastnn.kernels.activation import logsigmoid_backward as logsigmoid_backward
 from fastnn.kernels.activation import mish as mish
@@ -78,11 +83,6 @@ from fastnn.kernels.dropout import dropout as dropout
 from fastnn.kernels.dropout import dropout_backward as dropout_backward
 from fastnn.kernels.dropout import dropout_next as dropout_next
 from fastnn.kernels.dropout import dropout_next_backward as dropout_next_backward
-from fastnn.kernels.elementary import erf as erf
-from fastnn.kernels.elementary import exp as exp
-from fastnn.kernels.elementary import expm1 as expm1
-from fastnn.kernels.elementary import log as log
-from fastnn.kernels.elementary import log1p as log1p
 from fastnn.kernels.elementwise import add as add
 from fastnn.kernels.elementwise import add_ as add_
 from fastnn.kernels.elementwise import add_backward as add_backward
@@ -103,8 +103,6 @@ from fastnn.kernels.group_norm import group_norm as group_norm
 from fastnn.kernels.group_norm import group_norm_backward as group_norm_backward
 from fastnn.kernels.group_norm import instance_norm as instance_norm
 from fastnn.kernels.group_norm import instance_norm_backward as instance_norm_backward
-from fastnn.kernels.local_response_norm import local_response_norm as local_response_norm
-from fastnn.kernels.local_response_norm import local_response_norm_backward as local_response_norm_backward
 from fastnn.kernels.loss import binary_cross_entropy as binary_cross_entropy
 from fastnn.kernels.loss import binary_cross_entropy_backward as binary_cross_entropy_backward
 from fastnn.kernels.loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
@@ -138,6 +136,8 @@ from fastnn.kernels.matmul import linear_backward as linear_backward
 from fastnn.kernels.matmul import matmul as matmul
 from fastnn.kernels.norm import layer_norm as layer_norm
 from fastnn.kernels.norm import layer_norm_backward as layer_norm_backward
+from fastnn.kernels.norm import local_response_norm as local_response_norm
+from fastnn.kernels.norm import local_response_norm_backward as local_response_norm_backward
 from fastnn.kernels.norm import rms_norm as rms_norm
 from fastnn.kernels.norm import rms_norm_backward as rms_norm_backward
 from fastnn.kernels.pad import pad as pad

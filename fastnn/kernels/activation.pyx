@@ -1,4 +1,4 @@
-"""Activations and their derivatives. Formulas and sources: fastnn.reference.activation.
+"""Activations and their derivatives, and elementary functions. Formulas and sources: fastnn.reference.activation, elementary.
 
 Every function takes an array of any layout, float32 or float64, and returns a C-ordered array of its shape and dtype, or fills
 `out` (which may be the input itself) and returns that. At ±inf all have their limits; NaN stays NaN. The file is long because there is
@@ -492,3 +492,31 @@ cdef Map activation_map(object name, int dtype) except *:
     except (KeyError, TypeError):
         raise ValueError(f"activation must be None or one of {', '.join(index_of)}, got {name!r}") from None
     return Map(entry.kernel[dtype], entry.p, entry.q)
+
+
+# --- elementary functions, which have no backward of their own: at most 1 ULP from the truth for exp and log, 2 ULP for the others (csrc/vec/vmath.h) ---
+
+
+def exp(x, out=None):
+    """e to the power x."""
+    return forward(kernels.exp_forward, x, out, 0, 0, 1)
+
+
+def expm1(x, out=None):
+    """e to the power x, minus 1, without cancellation near 0."""
+    return forward(kernels.expm1_forward, x, out, 0, 0, 1.2)
+
+
+def log(x, out=None):
+    """The natural logarithm: -inf at 0, NaN below."""
+    return forward(kernels.log_forward, x, out, 0, 0, 1.3)
+
+
+def log1p(x, out=None):
+    """The natural logarithm of 1 + x, without cancellation near 0: -inf at -1, NaN below."""
+    return forward(kernels.log1p_forward, x, out, 0, 0, 1.3)
+
+
+def erf(x, out=None):
+    """The error function, 2/√π times the integral of exp(-t²) from 0 to x."""
+    return forward(kernels.erf_forward, x, out, 0, 0, 2)

@@ -45,3 +45,9 @@ def rms_norm_backward(
     input_gradient: bool = True,
     weight_gradient: bool = True,
 ) -> tuple[Array | None, Array | None]: ...
+def local_response_norm(
+    x: ArrayLike, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, out: Array | None = None
+) -> tuple[Array, Array]: ...
+def local_response_norm_backward(
+    dy: ArrayLike, x: ArrayLike, scale: ArrayLike, size: int, alpha: float = 1e-4, beta: float = 0.75
+) -> Array: ...
