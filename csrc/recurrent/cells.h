@@ -139,7 +139,7 @@ static void rnn_cell(recurrent_step *s, T *h, size_t row_stride, size_t gate_str
 
 static void rnn_cell_backward(recurrent_step *s, T *dh, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    T h[RECURRENT_TILE];
+    _Alignas(64) T h[RECURRENT_TILE];
     const size_t n = recurrent_span(row_stride, rows, units);
     (void)gate_stride;
     recurrent_incoming(s, dh, row_stride, row, rows, unit, units);
@@ -198,7 +198,7 @@ static void lstm_cell(recurrent_step *s, T *i, size_t row_stride, size_t gate_st
 
 static void lstm_cell_backward(recurrent_step *s, T *dh, size_t row_stride, size_t gate_stride, size_t row, size_t rows, size_t unit, size_t units)
 {
-    T c[RECURRENT_TILE];
+    _Alignas(64) T c[RECURRENT_TILE];
     const size_t all = s->units;
     (void)gate_stride;
     if (!s->hidden)

@@ -19,7 +19,8 @@ enum { RECURRENT_LOOK = 16 }; /* steps from one look for an interrupt to the nex
 /* A step: the product of the state with the weights, of the input with its weights where these are packed too, and the cell behind them. */
 static void recurrent_product(recurrent_step *s, const recurrent_panels *p, const T *state, size_t pitch, const recurrent_panels *input, size_t rows, recurrent_cell cell)
 {
-    T product[RECURRENT_GATES * RECURRENT_TILES * RECURRENT_TILE], of_input[RECURRENT_GATES * RECURRENT_TILES * RECURRENT_TILE];
+    enum { SIZE = RECURRENT_GATES * RECURRENT_TILES * RECURRENT_TILE };
+    _Alignas(64) T product[SIZE], of_input[SIZE];
     const size_t vectors = fnn_gemm_ceil(p->units, TILE_LANES);
     for (size_t first = 0, vecs; first < vectors; first += vecs) {
         vecs = vectors - first < p->panel ? vectors - first : p->panel;
@@ -50,7 +51,7 @@ static void recurrent_product(recurrent_step *s, const recurrent_panels *p, cons
 /* The same where there is nothing to multiply: `product` is rows x gates x units, or NULL: it is 0. */
 static void recurrent_pieces(recurrent_step *s, const T *product, size_t gates, size_t units, size_t rows, recurrent_cell cell)
 {
-    T piece[RECURRENT_GATES * RECURRENT_TILE];
+    _Alignas(64) T piece[RECURRENT_GATES * RECURRENT_TILE];
     for (size_t row = 0; row < rows; ++row)
         for (size_t unit = 0, n; unit < units; unit += n) {
             n = units - unit < RECURRENT_TILE ? units - unit : RECURRENT_TILE;
