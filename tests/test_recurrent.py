@@ -147,6 +147,24 @@ def test_nan_stays_in_its_sequence(rng):
     assert np.isfinite(y[:, [0, 2]]).all() and np.isfinite(y[0]).all()
 
 
+@pytest.mark.parametrize("steps, rows, units", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_beyond_a_sequence_has_no_effect(kind, steps, rows, units, rng):
+    x, weights, states = problem(rng, kind, steps, rows, 3, units, 2, np.float32, 5 if kind == "lstm" else 0)
+    lengths = rng.integers(0, steps, rows)
+
+    def run():
+        *results, saved = function(kind, kernels)(x, weights, *states, lengths=lengths, save=True)
+        gradients = function(kind, kernels, True)(np.ones_like(results[0]), x, weights, saved, lengths=lengths)
+        return [*results, *gradients[:-1], *sum(gradients[-1], ())]
+
+    expected = run()
+    for b, length in enumerate(lengths):
+        x[length:, b] = np.nan
+    for got, wanted in zip(run(), expected):
+        np.testing.assert_array_equal(got, wanted)
+
+
 def test_gradients_are_added_where_asked_for(rng):
     x, weights, states = problem(rng, "lstm", 3, 2, 4, 5, 1, np.float64)
     result = kernels.lstm(x, weights, *states, save=True)

@@ -142,6 +142,8 @@ static void recurrent_backward(const fnn_recurrent_backward_args *a, size_t part
         s.place = s.t * a->step + first * a->apart;
         if (i % RECURRENT_LOOK == 0 && fnn_interrupted())
             return;
+        for (size_t r = 0; a->valid && r < rows; ++r)
+            recurrent_or_zero(recurrent_at(&s, a->valid, r, a->inputs), recurrent_valid(&s, r) ? recurrent_at(&s, a->x, r, a->inputs) : NULL, a->inputs);
         const recurrent_cell behind = a->projection ? lstm_project_backward : cell;
         if (any)
             recurrent_product(&s, &panels, now, s.current_pitch, NULL, rows, behind);

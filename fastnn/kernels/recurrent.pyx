@@ -227,7 +227,7 @@ cdef fnn_kernel backward_kernel(Cell cell, int dtype) noexcept:
 cdef tuple backward(Cell cell, object dys, object inputs, object weights, object all_saved, object dh_last, object dc_last, object rows, object lengths, bint batch_first,
                     object gradients, object accumulate, bint input_gradient, bint state_gradients):
     """dx, dh0, dc0, and the gradients of each direction's weights."""
-    cdef cnp.ndarray table = None if rows is None else real(rows, "table"), ids = real(inputs, "x") if rows is None else integers(inputs, "x"), dy, dh_n, dc_n, dh = None, dc = None, dgates, dextra, w, gates, before, cells, extra, counts, projection
+    cdef cnp.ndarray table = None if rows is None else real(rows, "table"), ids = real(inputs, "x") if rows is None else integers(inputs, "x"), dy, dh_n, dc_n, dh = None, dc = None, dgates, dextra, w, gates, before, cells, extra, counts, projection, valid = None
     cdef list directions = list(weights), made = []
     cdef Sizes s = sizes_of(cell, ids, table, directions, batch_first)
     cdef cnp.ndarray x = ids if table is None else table
@@ -249,6 +249,9 @@ cdef tuple backward(Cell cell, object dys, object inputs, object weights, object
     args.steps, args.rows, args.units, args.size = s.steps, s.rows, s.units, s.size
     args.step, args.apart, args.y_width = 1 if batch_first else s.rows, s.steps if batch_first else 1, s.directions * s.size
     args.panel, args.projection_panel = recurrent_panel(dtype, s.size, s.rows), recurrent_panel(dtype, s.units, s.rows)
+    if counts is not None and table is None:
+        valid = over_time(s, batch_first, s.inputs, typenum)
+    args.x, args.inputs = cnp.PyArray_DATA(x), s.inputs
     dx, one_gradient = None, cell != GRU  # both biases are added to the same gates
     for d in range(s.directions):
         gates, before, cells, extra = all_saved[d]
@@ -270,14 +273,14 @@ cdef tuple backward(Cell cell, object dys, object inputs, object weights, object
         args.dh_last, args.dc_last = part_of(dh_n, d), part_of(dc_n, d)
         args.packed, args.projection = data(packed), data(projection)
         args.gates, args.before, args.cells, args.extra = data(gates), data(before), data(cells), data(extra)
-        args.reverse = d
+        args.reverse, args.valid = d, data(valid) if d == 0 else NULL
         scratch = borrow(s.rows * (2 * pitch(s.gates * s.units) + 2 * pitch(s.size) + s.units) * cnp.PyArray_ITEMSIZE(x))
         args.scratch = scratch.data
         run(backward_kernel(cell, dtype), &args, sizeof(args), s, s.size if projection is None else 2 * s.size, dtype)
         give_back(scratch)
         of_x = dgates if table is None else embedding_backward(dgates, ids, cnp.PyArray_DIM(table, 0))
         one, dw_ih, db_ih = linear_backward(
-            of_x, x, directions[d][0], dweight=targets[0], dbias=targets[2], accumulate=add_to[0], input_gradient=input_gradient,
+            of_x, x if valid is None else valid, directions[d][0], dweight=targets[0], dbias=targets[2], accumulate=add_to[0], input_gradient=input_gradient,
             bias_gradient=directions[d][2] is not None)
         same = one_gradient and directions[d][2] is not None and directions[d][3] is not None and not add_to[0] and not add_to[1]
         _, dw_hh, db_hh = linear_backward(

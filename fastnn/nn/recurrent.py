@@ -107,8 +107,9 @@ class _Recurrent(Module):
 
         x: (T, B, input_size), (B, T, input_size) where batch_first, or without a batch (T, input_size). state: the initial one of all layers, (layers
         directions, B, hidden), of an LSTM the pair (h, c) of such; None: 0. lengths: (B,) integers from 0 to T: steps beyond a sequence's length
-        are left out, their outputs are 0. table: (rows, input_size): x then holds integers (T, B) and stands for table[x], at a fraction of the
-        work where its rows are fewer than the steps of all sequences; backward returns the gradient of the table. Returns output (T, B, directions hidden) and the state after each sequence's last step.
+        are left out, whatever x holds there; their outputs are 0. table: (rows, input_size): x then holds integers (T, B) and stands for table[x], at a
+        fraction of the work where its rows are fewer than the steps of all sequences; backward returns the gradient of the table. Returns output
+        (T, B, directions hidden) and the state after each sequence's last step.
         """
         x = np.asarray(x)
         unbatched = x.ndim == 2 and table is None
