@@ -1,4 +1,7 @@
-"""Scaled dot-product attention and MultiheadAttention: against the float64 reference, with the same bits everywhere."""
+"""Scaled dot-product attention and MultiheadAttention: against the float64 reference, with the same bits everywhere.
+
+Long, because the kernel and the layer go through the same masks, layouts and errors.
+"""
 
 import numpy as np
 import pytest
