@@ -1,7 +1,7 @@
 """The one extension that links csrc: the kernel table, threads, the launch door and recorded plans.
 
 Every kernel is called through `launch` or `launch_shares`. Eager, they call; while the calling thread records they call and note the
-call, which is the whole mechanism behind captured steps. Long, because nothing else may link csrc.
+call, which is the whole mechanism behind captured steps.
 
 Longer than others, because the door, the records and the plans share variables of the thread that no other extension may see.
 """
