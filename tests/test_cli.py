@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -42,16 +43,23 @@ def command(*arguments):
     return subprocess.run([sys.executable, "-m", "fastnn", *arguments], capture_output=True, text=True, timeout=120, env=HERE)
 
 
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "model.safetensors"
+    done = command("train", "--epochs", "2", "--json", "--output", str(path))
+    assert done.returncode == 0, done.stderr
+    return path
+
+
 @pytest.fixture
-def trained(capfd):
-    assert main(["train", "--epochs", "2", "--json"]) == 0
-    capfd.readouterr()
-    return "model.safetensors"
+def trained(model_file):
+    return shutil.copy(model_file, "model.safetensors")
 
 
 # --- train ---
 
 
+@with_vectors
 def test_train_reaches_97_percent_and_says_so(tmp_path):
     done = command("train", "--plot")
     assert done.returncode == 0, done.stderr
@@ -396,6 +404,7 @@ def run_example(name, *arguments):
     return subprocess.run([sys.executable, "-W", "error", str(EXAMPLES / name), *arguments], capture_output=True, text=True, timeout=120, env=HERE)
 
 
+@with_vectors
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "forecast_sunspots.py"))
 def test_examples_run(example):
     done = run_example(example)

@@ -1,6 +1,9 @@
 """Language models: training on streams with carried state, held-out loss, writing, and the commands around them."""
 
+import io
 import json
+from contextlib import redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,13 +112,22 @@ def test_writing_continues_the_prompt_and_repeats_with_its_seed():
         next(write(model, np.array([], int), 1))
 
 
-@pytest.fixture
-def trained(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "text.txt").write_text(TEXT)
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    """A folder with a model that was trained in it, and what the command said of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text(TEXT)
     options = ["--hidden", "16", "--layers", "1", "--epochs", "1", "--batch-size", "8", "--steps", "16"]
-    assert main(["train", "--data", "text", "--file", "text.txt", *options, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+    with redirect_stdout(io.StringIO()) as out:
+        assert main(["train", "--data", "text", "--file", str(folder / "text.txt"), "--output", str(folder / "model.safetensors"), *options, "--json"]) == 0
+    return folder, json.loads(out.getvalue())
+
+
+@pytest.fixture
+def trained(trained_once, monkeypatch):
+    folder, report = trained_once
+    monkeypatch.chdir(folder)
+    return report
 
 
 def test_train_writes_a_model_that_generate_continues_from(trained, capsys):
@@ -155,9 +167,9 @@ def test_train_shows_what_the_model_writes(tmp_path, monkeypatch, capsys):
         (["generate", "short.txt"], "short.txt is not a complete safetensors file"),
     ],
 )
-def test_commands_tell_what_is_wrong_in_one_sentence(trained, arguments, message, tmp_path, capsys):
-    (tmp_path / "short.txt").write_text("short")
-    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+def test_commands_tell_what_is_wrong_in_one_sentence(trained, arguments, message, capsys):
+    Path("short.txt").write_text("short")
+    Path("bytes.txt").write_bytes(b"\xff\xfe\x00")
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1, error

@@ -94,6 +94,8 @@ def check(name, arguments, options, reduction, dtype, rng, terms):
 @pytest.mark.parametrize("case", CASES)
 def test_matches_reference(case, shape, dtype, rng):
     name, options, *_ = CASES[case]
+    if case == "multilabel margin":
+        shape = (*shape[:-1], min(shape[-1], 450))  # the reference holds every pair
     for reduction in REDUCTIONS:
         check(name, drawn(case, shape, dtype, rng), options, reduction, dtype, rng, 32 + shape[-1])
 

@@ -14,6 +14,7 @@ from helpers import run_python
 import fastnn
 from fastnn import kernels, nn
 
+SIDE = 100 if fastnn.instruction_set() == "scalar" else 300  # of a matrix that the pool multiplies
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 forks = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
 
@@ -88,11 +89,11 @@ assert fastnn.get_num_threads() == 3
 
 @forks
 def test_fork_works_at_any_time_with_a_warm_pool():
-    run_python("""
+    run_python(f"""
 import os, warnings, numpy as np, fastnn
 warnings.simplefilter("ignore", DeprecationWarning)
 fastnn.set_num_threads(4)
-a = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
+a = np.random.default_rng(0).standard_normal(({SIDE}, {SIDE})).astype(np.float32)
 expected = fastnn.kernels.matmul(a, a).tobytes()
 for i in range(120):
     pid = os.fork()
@@ -105,11 +106,11 @@ for i in range(120):
 
 @forks
 def test_fork_works_while_another_thread_is_computing():
-    run_python("""
+    run_python(f"""
 import os, threading, warnings, numpy as np, fastnn
 warnings.simplefilter("ignore", DeprecationWarning)
 fastnn.set_num_threads(3)
-a = np.ones((400, 400), np.float32)
+a = np.ones(({SIDE}, {SIDE}), np.float32)
 stop = False
 def work():
     while not stop: fastnn.kernels.matmul(a, a)
@@ -117,7 +118,7 @@ thread = threading.Thread(target=work); thread.start()
 for i in range(50):
     pid = os.fork()
     if pid == 0:
-        os._exit(0 if fastnn.kernels.matmul(a, a)[0, 0] == 400 else 1)
+        os._exit(0 if fastnn.kernels.matmul(a, a)[0, 0] == {SIDE} else 1)
     assert os.waitpid(pid, 0)[1] == 0
 stop = True; thread.join()
 """)
