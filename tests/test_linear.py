@@ -64,6 +64,16 @@ def test_a_row_alone_equals_the_row_in_a_batch(n, m, dtype, rng):
             np.testing.assert_array_equal(kernels.linear_backward(dy[i], x[i], weight)[0], dx[i])
 
 
+@pytest.mark.parametrize("rows", range(1, 6))
+@pytest.mark.parametrize(("k", "n"), [(9, 200), (213, 2101), (1, 500), (29, 2100)])
+def test_few_rows_equal_the_rows_of_many(rows, k, n, dtype, rng):
+    a, b = rng.standard_normal((40, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    many = kernels.matmul(a, b)
+    for weight in (b, np.asfortranarray(b)):
+        np.testing.assert_array_equal(kernels.matmul(a[:rows], weight), many[:rows])
+        np.testing.assert_array_equal(kernels.matmul(a[:, None][:rows], weight)[:, 0], many[:rows])
+
+
 @pytest.mark.parametrize(
     ("a", "b"),
     [((3, 4), (4, 5)), ((4,), (4,)), ((4,), (4, 3)), ((2, 4), (4,)), ((2, 1, 3, 4), (5, 4, 2)), ((0, 3, 4), (4, 2)), ((3, 0), (0, 2))],

@@ -10,10 +10,6 @@
 
 enum { FNN_GEMM_WIDEST = 8 };  /* vectors in the widest tile, one of few rows */
 
-/* Steps of k in a block where one row meets a B beyond the caches: so many rows of B are read whole before the next ones, since strips down
- * all of B would touch a page for each of its rows. */
-enum { FNN_GEMM_SWEEP = 32 };
-
 typedef struct fnn_gemm_blocks {
     size_t lanes;   /* numbers in a vector */
     size_t rows;    /* rows of the largest tile */
@@ -131,8 +127,7 @@ FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_ge
 
     /* 5. blocks */
     p.mc = fnn_gemm_even(m, s->mc, s->rows);
-    int sweep = p.m == 1 && !p.pack_b && n * size >= 4096 && n * a->k * size > 800000;
-    p.kc = a->k ? fnn_gemm_even(a->k, sweep ? FNN_GEMM_SWEEP : s->kc, 8) : 1;
+    p.kc = a->k ? fnn_gemm_even(a->k, s->kc, 8) : 1;
     p.nc = fnn_gemm_even(n, s->nc, s->cols);
     p.a_size = p.pack_a ? p.mc * p.kc + s->lanes : 0;
     p.b_size = p.pack_b ? (p.rows_first ? fnn_gemm_ceil(p.nc, s->lanes) : FNN_GEMM_WIDEST) * s->lanes * p.kc : 0;

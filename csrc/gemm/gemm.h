@@ -26,6 +26,7 @@
 #include "tile.h"
 #include "pack.h"
 #include "dots.h"
+#include "sweep.h"
 #include "peak.h"
 
 /* One product of the batch in swapped terms: what the loops below work on. */
@@ -149,24 +150,38 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
     }
 }
 
-/* The whole vectors of columns where dots.h applies. Returns the number of columns done, or SIZE_MAX if it was interrupted. */
-static size_t gemm_dots(const gemm_task *g)
+/* The columns that need no tiles: few rows of C by a B whose rows (sweep.h) or columns (dots.h, whole vectors) are contiguous. Returns the number of
+ * columns done, or SIZE_MAX if it was interrupted. */
+static size_t gemm_few_rows(const gemm_task *g)
 {
+    const int dotted = g->b_row == 1 && g->b_col != 1 && g->m <= DOTS_ROWS;
+    const int swept = g->b_col == 1 && sweep_pays(g->m, g->n, g->k);
+    if (!(dotted || swept) || g->alpha_a != 1 || g->alpha_b != 1 || !g->k || g->through_buffer)
+        return 0;
     tile_args t = {0};
-    t.a = g->a, t.a_step = g->a_row, t.b_step = g->b_col, t.c_step = g->c_row, t.bias_step = g->bias_row;
+    t.a = g->a, t.a_step = g->a_row, t.b_step = swept ? g->b_row : g->b_col, t.c_step = g->c_row, t.bias_step = g->bias_row;
     t.k = g->k;
     t.beta = g->beta;
     t.start = g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
     t.bias_kind = !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
     size_t j = 0;
-    for (; j + TILE_LANES <= g->n; j += TILE_LANES) {
+    for (size_t cols; j < g->n; j += cols) {
+        cols = swept ? SWEEP_COLS : TILE_LANES;
+        if (cols > g->n - j)
+            cols = g->n - j;
+        if (dotted && cols < TILE_LANES)
+            break;
         if (fnn_interrupted())
             return SIZE_MAX;
         t.b = g->b + (ptrdiff_t)j * g->b_col;
         t.c = g->c + j;
+        t.last = (cols - 1) % TILE_LANES + 1;
         if (t.bias_kind)
             t.bias = g->bias + (ptrdiff_t)j * g->bias_col;
-        dots(&t, g->a_col, g->m);
+        if (swept)
+            sweep(&t, g->a_col, g->m, cols);
+        else
+            dots(&t, g->a_col, g->m);
     }
     if (j && g->activation)
         gemm_activate(g, 0, g->m, 0, j);
@@ -185,13 +200,10 @@ static int gemm_product(const gemm_task *g)
     t.c_step = g->c_row;
     t.bias_step = g->bias_row;
 
-    size_t jc = 0;
-    if (g->m <= DOTS_ROWS && g->b_row == 1 && g->b_col != 1 && g->alpha_b == 1 && g->alpha_a == 1 && g->k && !g->through_buffer) {
-        jc = gemm_dots(g);
-        if (jc == SIZE_MAX)
-            return 1;
-    }
-    const size_t first = jc;
+    size_t jc;
+    const size_t first = gemm_few_rows(g);
+    if (first == SIZE_MAX)
+        return 1;
     for (size_t pc = 0; first < g->n && (pc == 0 || pc < g->k); pc += g->kc) {
         const size_t kb = g->k - pc < g->kc ? g->k - pc : g->kc;
         const int last = g->k - pc == kb;

@@ -59,7 +59,9 @@ cdef void operands(fnn_gemm_args *args, Matrix c, Matrix a, Matrix b) noexcept:
 
 cdef int multiply(fnn_gemm_args *args, int dtype) except -1:
     """Launch the product, with scratch memory where it needs some."""
-    cdef double cycles = 500 + args.batch * <double>args.m * args.n * (args.k + 8) / (24 if dtype == 0 else 12)
+    # multiply-adds, and numbers of A and B to be read
+    cdef double work = <double>args.m * args.n * (args.k + 8) + 4 * (<double>args.m + args.n) * args.k
+    cdef double cycles = 500 + args.batch * work / (24 if dtype == 0 else 12)
     cdef size_t parts = shares(cycles), size = gemm_scratch(args, dtype, parts)
     cdef Scratch scratch
     if size == 0:
