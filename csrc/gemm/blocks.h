@@ -16,13 +16,13 @@ typedef struct fnn_gemm_blocks {
     size_t cols;    /* columns of the largest tile */
     size_t mc;      /* rows of a packed block of A */
     size_t kc;      /* steps of k in a block */
-    size_t nc;      /* columns of a packed block of B: kc x nc stays in L2 */
+    size_t nc;      /* columns of a packed block of B: kc x nc takes half of L2 */
 } fnn_gemm_blocks;
 
 static const fnn_gemm_blocks fnn_gemm_block_sizes[FNN_ISAS][FNN_DTYPES] = {
     [FNN_SCALAR] = {{1, 4, 4, 64, 256, 1024}, {1, 4, 4, 64, 256, 1024}},
     [FNN_AVX2] = {{8, 6, 16, 1008, 256, 320}, {4, 6, 8, 1008, 256, 160}},
-    [FNN_AVX512] = {{16, 9, 48, 2016, 256, 480}, {8, 9, 24, 2016, 256, 240}},
+    [FNN_AVX512] = {{16, 9, 48, 2016, 512, 240}, {8, 9, 24, 2016, 256, 240}},
     [FNN_NEON] = {{4, 6, 16, 120, 256, 2048}, {2, 6, 8, 120, 256, 1024}},
 };
 
