@@ -198,7 +198,7 @@ typedef struct fnn_conv_weight_plan {
     size_t offsets, buffer, sums, panels, size;                 /* scratch per share, in elements */
 } fnn_conv_weight_plan;
 
-enum { FNN_CONV_DOTS = 7 };     /* the most rows that go by dots */
+enum { FNN_CONV_DOTS = 7, FNN_CONV_WEIGHT_ROWS = 128 };     /* the most rows that go by dots, or in one piece */
 
 static inline fnn_conv_weight_plan fnn_conv_make_weight_plan(const fnn_conv_shape *s, size_t lanes, size_t size, size_t parts)
 {
@@ -206,7 +206,7 @@ static inline fnn_conv_weight_plan fnn_conv_make_weight_plan(const fnn_conv_shap
     const size_t line = 64 / size, taps = fnn_conv_taps(s->taps), k = s->channels * taps;
     p.dots = s->rows <= FNN_CONV_DOTS;
     p.blocks = fnn_conv_cut(s->batch, s->out, 20 * line);
-    p.rows = p.dots ? s->rows : fnn_conv_even(fnn_conv_ceil(s->rows, lanes), 128 / lanes) * lanes;
+    p.rows = p.dots ? s->rows : fnn_conv_even(fnn_conv_ceil(s->rows, lanes), FNN_CONV_WEIGHT_ROWS / lanes) * lanes;
     p.rows = p.rows < s->rows ? p.rows : s->rows;
     p.columns = fnn_conv_even(k, p.dots ? 72 : 576);
     const size_t fewest = fnn_conv_ceil(parts, s->groups ? s->groups : 1);

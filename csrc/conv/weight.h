@@ -21,21 +21,39 @@ static size_t weight_place(const fnn_conv_weight_args *a, size_t k)
     return ((channel * a->dw_taps[0] + t0) * a->dw_taps[1] + t1) * a->dw_taps[2] + t2;
 }
 
-/* Rows [row, row + rows) and columns [first, end) of k to dw, from sums[(k - first) k_step + r r_step]; the taps of their channels that do not
- * reach x are 0. */
+/* n numbers of a row of dw, which belong at its places place[i]; the taps of their channels that do not reach x are 0. */
+static void weight_finish_row(const fnn_conv_weight_args *a, tile_real *row, const tile_real *sums, size_t step, const size_t *place, size_t first, size_t n)
+{
+    const size_t taps = a->taps[0] * a->taps[1] * a->taps[2], all = a->dw_taps[0] * a->dw_taps[1] * a->dw_taps[2];
+    if (taps == all) {
+        tile_real *to = row + first;
+        for (size_t i = 0; i < n; ++i)
+            to[i] = a->accumulate ? to[i] + sums[i * step] : sums[i * step];
+        return;
+    }
+    for (size_t i = 0; i < n; ++i) {
+        if ((first + i) % taps == 0 && !a->accumulate)
+            memset(row + (first + i) / taps * all, 0, all * sizeof *row);
+        row[place[i]] = a->accumulate ? row[place[i]] + sums[i * step] : sums[i * step];
+    }
+}
+
+/* Rows [row, row + rows) and columns [first, end) of k to dw, from sums[(k - first) k_step + r r_step]. A few columns of all rows are turned at a time: dw's
+ * rows may be 4 KiB apart. */
 static void weight_finish(const fnn_conv_weight_args *a, const tile_real *sums, size_t k_step, size_t r_step, size_t group, size_t row, size_t rows,
                           size_t first, size_t end)
 {
-    const size_t taps = a->taps[0] * a->taps[1] * a->taps[2], all = a->dw_taps[0] * a->dw_taps[1] * a->dw_taps[2];
-    tile_real *dw = (tile_real *)a->dw + (group * a->rows + row) * a->channels * all;
-    for (size_t k = first; k < end; ++k, sums += k_step) {
-        const size_t place = weight_place(a, k);
-        for (size_t r = 0; r < rows; ++r) {
-            tile_real *to = dw + r * a->channels * all;
-            if (k % taps == 0 && taps < all && !a->accumulate)
-                memset(to + k / taps * all, 0, all * sizeof *to);
-            to[place] = a->accumulate ? to[place] + sums[r * r_step] : sums[r * r_step];
-        }
+    const size_t width = a->channels * a->dw_taps[0] * a->dw_taps[1] * a->dw_taps[2];
+    tile_real turned[FNN_CONV_WEIGHT_ROWS * TILE_LANES], *dw = (tile_real *)a->dw + (group * a->rows + row) * width;
+    for (size_t k = first, n; k < end; k += n, sums += n * k_step) {
+        size_t place[TILE_LANES];
+        n = end - k < TILE_LANES ? end - k : TILE_LANES;
+        for (size_t i = 0; i < n; ++i)
+            place[i] = weight_place(a, k + i);
+        if (r_step == 1)
+            pack_transpose(turned, TILE_LANES, sums, (ptrdiff_t)k_step, n, rows, 1);
+        for (size_t r = 0; r < rows; ++r)
+            weight_finish_row(a, dw + r * width, r_step == 1 ? turned + r * TILE_LANES : sums + r * r_step, r_step == 1 ? 1 : k_step, place, k, n);
     }
 }
 
