@@ -146,6 +146,9 @@ fnn_end fnn_plan_steps(fnn_steps *steps);
 /* Bytes of scratch memory for each of `parts` shares of the product `args` (its scratch field is not read); may be 0. */
 size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts);
 
+/* Elements of a matrix of k rows and n columns that gemm_pack has packed. */
+size_t fnn_gemm_packed(fnn_dtype dtype, size_t k, size_t n);
+
 /* The same for the two convolution kernels; SIZE_MAX where it is more than any machine has. */
 size_t fnn_conv_scratch(const fnn_conv_args *args, fnn_dtype dtype, size_t parts);
 size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *args, fnn_dtype dtype, size_t parts);

@@ -16,6 +16,7 @@ PARTS = {
     "gelu_tanh_forward": "gelu",
     "gelu_tanh_backward": "gelu_backward",
     "gemm": "matmul",
+    "gemm_pack": None,
     "sum_rows": "linear_backward",
     "loss_total": "mse_loss",
     "kl_div_log_target_forward": "kl_div",

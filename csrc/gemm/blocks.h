@@ -28,7 +28,7 @@ static const fnn_gemm_blocks fnn_gemm_block_sizes[FNN_ISAS][FNN_DTYPES] = {
 
 typedef struct fnn_gemm_plan {
     int swap;                               /* compute the transpose of C = B^T A^T; all fields below are in swapped terms */
-    int pack_a, pack_b;
+    int pack_a, pack_b;                     /* neither where B came packed */
     int rows_first;                         /* tiles run along rows of C, not down its columns */
     size_t m, n;                            /* of the whole C */
     size_t batch_parts, m_parts, n_parts;   /* the grid of shares */
@@ -48,6 +48,12 @@ FNN_INLINE size_t fnn_gemm_even(size_t n, size_t most, size_t grain)
     if (n <= most)
         return n;
     return fnn_gemm_ceil(fnn_gemm_ceil(n, fnn_gemm_ceil(n, most)), grain) * grain;
+}
+
+/* Steps of k in a block. */
+FNN_INLINE size_t fnn_gemm_kc(size_t k, const fnn_gemm_blocks *s)
+{
+    return k ? fnn_gemm_even(k, s->kc, 8) : 1;
 }
 
 /* Cut batch x m x n into `parts` shares: the factorisation whose largest share costs least. A share's cost is its area plus its
@@ -91,11 +97,12 @@ FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_ge
     fnn_gemm_plan p = {0};
     ptrdiff_t a_row = a->a_row, a_col = a->a_col, b_col = a->b_col;
     p.m = a->m, p.n = a->n;
+    p.kc = fnn_gemm_kc(a->k, s);
 
     /* 1. which operand is read as vectors: B, or with swapped roles A */
     double straight = fnn_gemm_cost(s, a->m, a->n, a->k, a->b_col, a->c_col != 1 && a->n > 1);
     double swapped = fnn_gemm_cost(s, a->n, a->m, a->k, a->a_row, a->c_row != 1 && a->m > 1);
-    p.swap = swapped < straight;
+    p.swap = swapped < straight && !a->b_packed;
     if (p.swap) {
         p.m = a->n, p.n = a->m;
         a_row = a->b_col, a_col = a->b_row, b_col = a->a_row;
@@ -104,7 +111,7 @@ FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_ge
     /* 2. shares */
     size_t m = p.m, n = p.n;
     p.m_grain = p.m < 4 * s->rows ? 1 : s->rows;
-    p.n_grain = s->lanes;
+    p.n_grain = a->b_packed ? s->cols : s->lanes;
     p.batch_parts = p.m_parts = p.n_parts = 1;
     if (parts > 1) {
         fnn_gemm_grid(&p, a->batch, parts);
@@ -114,12 +121,12 @@ FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_ge
 
     /* 3. packing: where the strides or alpha demand it, and where the reuse pays for it */
     p.pack_a = !(a_row == 1 || a_col == 1 || p.m == 1 || a->k <= 1);
-    p.pack_b = !(b_col == 1 || p.n == 1);
+    p.pack_b = !(b_col == 1 || p.n == 1 || a->b_packed);
     if (a->alpha != 1)
         *(p.swap ? &p.pack_b : &p.pack_a) = 1;
     if (n >= 16 * s->lanes && m * a->k * size > 32768)
         p.pack_a = 1;
-    if (m > 4 * s->rows && n * a->k * size > 131072)
+    if (m > 4 * s->rows && n * a->k * size > 131072 && !a->b_packed)
         p.pack_b = 1;
 
     /* 4. order: C is written row by row where a tile of A can be reused from L1, or a block of B fits there whole */
@@ -127,7 +134,6 @@ FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_ge
 
     /* 5. blocks */
     p.mc = fnn_gemm_even(m, s->mc, s->rows);
-    p.kc = a->k ? fnn_gemm_even(a->k, s->kc, 8) : 1;
     p.nc = fnn_gemm_even(n, s->nc, s->cols);
     p.a_size = p.pack_a ? p.mc * p.kc + s->lanes : 0;
     p.b_size = p.pack_b ? (p.rows_first ? fnn_gemm_ceil(p.nc, s->lanes) : FNN_GEMM_WIDEST) * s->lanes * p.kc : 0;

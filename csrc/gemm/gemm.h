@@ -13,6 +13,7 @@
  *         activation of the finished rows
  * The two innermost loops change places (not `rows_first`) where one panel of columns can stay in L1 while few rows go by; B is then packed
  * panel by panel.
+ * B may come packed (gemm_pack), as constant weights do: block of k after block of k, panel after panel of TILE_COLS columns.
  * Rows are split into tiles, columns into panels as evenly as possible (15 is 8 + 7). Where A has few columns to offer for vectors, or C is stored
  * by columns, the transpose is computed instead: C^T = B^T A^T. Columns of C that are not contiguous go through a tile-sized buffer. */
 
@@ -29,6 +30,8 @@
 #include "sweep.h"
 #include "peak.h"
 
+enum { TILE_COLS = TILE_SUMS / TILE_ROWS * TILE_LANES };
+
 /* One product of the batch in swapped terms: what the loops below work on. */
 typedef struct gemm_task {
     tile_real *c;
@@ -36,7 +39,8 @@ typedef struct gemm_task {
     tile_real *packed_a, *packed_b;
     ptrdiff_t c_row, c_col, a_row, a_col, b_row, b_col, bias_row, bias_col;
     size_t m, n, k, mc, kc, nc;
-    int pack_a, pack_b, rows_first, through_buffer;
+    size_t first, all;          /* where B came packed: the first of the columns, and all that B has, in whole vectors */
+    int pack_a, pack_b, b_packed, rows_first, through_buffer;
     tile_real alpha_a, alpha_b, beta;
     fnn_kernel activation;
     double p, q;
@@ -156,7 +160,7 @@ static size_t gemm_few_rows(const gemm_task *g)
 {
     const int dotted = g->b_row == 1 && g->b_col != 1 && g->m <= DOTS_ROWS;
     const int swept = g->b_col == 1 && sweep_pays(g->m, g->n, g->k);
-    if (!(dotted || swept) || g->alpha_a != 1 || g->alpha_b != 1 || !g->k || g->through_buffer)
+    if (!(dotted || swept) || g->b_packed || g->alpha_a != 1 || g->alpha_b != 1 || !g->k || g->through_buffer)
         return 0;
     tile_args t = {0};
     t.a = g->a, t.a_step = g->a_row, t.b_step = swept ? g->b_row : g->b_col, t.c_step = g->c_row, t.bias_step = g->bias_row;
@@ -193,7 +197,7 @@ static int gemm_product(const gemm_task *g)
 {
     const size_t m0 = g->m < g->mc ? g->m : g->mc;
     const gemm_cut largest = gemm_cut_evenly(m0, TILE_ROWS);
-    const size_t vecs = tile_vecs(largest.low + (largest.high > 0));
+    const size_t vecs = g->b_packed ? TILE_COLS / TILE_LANES : tile_vecs(largest.low + (largest.high > 0));
     const int across = g->pack_a || !(g->a_col == 1 || g->k <= 1);
     tile_args t = {0};
     t.beta = g->beta;
@@ -220,8 +224,9 @@ static int gemm_product(const gemm_task *g)
             const gemm_cut tiles = gemm_cut_evenly(mb, TILE_ROWS);
             for (jc = first; jc < g->n; jc += g->nc) {
                 const size_t nb = g->n - jc < g->nc ? g->n - jc : g->nc;
-                const tile_real *b = g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)jc * g->b_col;
-                const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(nb, TILE_LANES), vecs);
+                const tile_real *b = g->b_packed ? g->b + pc * g->all + (g->first + jc) * kb : g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)jc * g->b_col;
+                const size_t vectors = fnn_gemm_ceil(nb, TILE_LANES);
+                const gemm_cut panels = gemm_cut_evenly(vectors, vecs);
                 size_t rows = mb;
                 if (g->pack_b && g->rows_first)
                     gemm_pack_b(g, b, nb, kb, panels);
@@ -229,13 +234,13 @@ static int gemm_product(const gemm_task *g)
                     if (g->rows_first)
                         rows = tiles.low + (s < tiles.high);
                     for (size_t jr = 0, q = 0, cols; jr < nb; jr += cols, ++q) {
-                        const size_t some = panels.low + (q < panels.high);
+                        const size_t left = vectors - jr / TILE_LANES, some = !g->b_packed ? panels.low + (q < panels.high) : left < vecs ? left : vecs;
                         cols = nb - jr < some * TILE_LANES ? nb - jr : some * TILE_LANES;
                         if (!g->rows_first && fnn_interrupted())
                             return 1;
                         t.last = cols - (some - 1) * TILE_LANES;
-                        t.b = b + (ptrdiff_t)jr * g->b_col;
-                        t.b_step = g->b_row;
+                        t.b = g->b_packed ? b + jr * kb : b + (ptrdiff_t)jr * g->b_col;
+                        t.b_step = g->b_packed ? (ptrdiff_t)(some * TILE_LANES) : g->b_row;
                         if (g->pack_b) {
                             tile_real *panel = g->packed_b + (g->rows_first ? jr * kb : 0);
                             if (!g->rows_first)
@@ -275,7 +280,8 @@ KERNEL(gemm, gemm)
         .c_row = a->c_row, .c_col = a->c_col, .bias_row = a->bias_row, .bias_col = a->bias_col,
         .a_row = a->a_row, .a_col = a->a_col, .b_row = a->b_row, .b_col = a->b_col,
         .m = m_end - m_begin, .n = n_end - n_begin, .k = a->k, .mc = plan.mc, .kc = plan.kc, .nc = plan.nc,
-        .pack_a = plan.pack_a, .pack_b = plan.pack_b, .rows_first = plan.rows_first,
+        .pack_a = plan.pack_a, .pack_b = plan.pack_b, .b_packed = a->b_packed, .rows_first = plan.rows_first,
+        .first = n_begin, .all = fnn_gemm_ceil(a->n, TILE_LANES) * TILE_LANES,
         .alpha_a = (tile_real)a->alpha, .alpha_b = 1, .beta = (tile_real)a->beta,
         .activation = a->activation, .p = a->p, .q = a->q,
     };
@@ -300,8 +306,25 @@ KERNEL(gemm, gemm)
         const ptrdiff_t zeros[3] = {0, 0, 0}, *offset = a->offsets ? a->offsets + 3 * i : zeros;
         g.c = (tile_real *)a->c + offset[0] + (ptrdiff_t)m_begin * g.c_row + (ptrdiff_t)n_begin * g.c_col;
         g.a = left + offset[plan.swap ? 2 : 1] + (ptrdiff_t)m_begin * g.a_row;
-        g.b = right + offset[plan.swap ? 1 : 2] + (ptrdiff_t)n_begin * g.b_col;
+        g.b = right + offset[plan.swap ? 1 : 2] + (g.b_packed ? 0 : (ptrdiff_t)n_begin * g.b_col);
         if (gemm_product(&g))
             return;
+    }
+}
+
+KERNEL(gemm_pack, gemm_pack)
+{
+    const size_t all = fnn_gemm_ceil(a->n, TILE_LANES) * TILE_LANES, kc = fnn_gemm_kc(a->k, &fnn_gemm_block_sizes[TILE_ISA][FNN_DTYPE]);
+    size_t begin, end;
+    fnn_share(a->n, TILE_COLS, part, parts, &begin, &end);
+    for (size_t p = 0; p < a->k; p += kc) {
+        const size_t kb = a->k - p < kc ? a->k - p : kc;
+        for (size_t j = begin; j < end; j += TILE_COLS) {
+            const size_t width = all - j < TILE_COLS ? all - j : TILE_COLS, cols = a->n - j < width ? a->n - j : width;
+            if (fnn_interrupted())
+                return;
+            pack_b((tile_real *)a->packed + p * all + j * kb, width, (const tile_real *)a->b + (ptrdiff_t)p * a->b_row + (ptrdiff_t)j * a->b_col, a->b_row, a->b_col,
+                   cols, kb, 1);
+        }
     }
 }

@@ -8,10 +8,11 @@ from math import prod
 
 from fastnn.captured.calls import ITEM_SIZES, STRUCTS, Call, new_call
 from fastnn.captured.memory import Memory, Region, block
-from fastnn.kernels._core import gemm_scratch_bytes
+from fastnn.kernels._core import gemm_packed, gemm_scratch_bytes
 from fastnn.nn.module import Array
 
 _MAP = STRUCTS["relu_forward"]  # y, x, n, p, q: what a product can do to its own result
+TILED_ROWS, TILED_COLUMNS = 8, 32  # from which on weights are packed in the order of a product's tiles
 
 
 def users_of(calls: list[Call], memory: Memory) -> dict[Region, list[int]]:
@@ -66,8 +67,13 @@ class Once:
 
 
 def _read_weights(product: Call, address: int, memory: Memory, once: Once) -> None:
-    """Have a product read k x n C-ordered weights from this address. Other strides may take another amount of scratch memory."""
+    """Have a product read k x n C-ordered weights from this address."""
     product["b"], product["b_row"], product["b_col"] = address, product["n"], 1
+    _new_scratch(product, memory, once)
+
+
+def _new_scratch(product: Call, memory: Memory, once: Once) -> None:
+    """Other arguments may take another amount of scratch memory."""
     size = gemm_scratch_bytes(bytes(product.args), product.dtype, product.parts)
     if size:
         scratch = block(size)  # holds the address until the plan's own memory is arranged
@@ -168,11 +174,18 @@ def _is_whole_conv(conv: Call, memory: Memory) -> bool:
 
 
 def pack_weights(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
-    """Let products read constant weights row by row, the order that takes no rearranging in every call: nn.Linear has them so, others may not."""
+    """Let products read constant weights in an order that takes no rearranging in every call: that of their tiles, or row by row where they have few rows."""
     for product in calls:
-        if product.kernel != "gemm" or product["batch"] != 1 or product["b_col"] == 1 or product["n"] < 2 or not is_constant(product["b"], memory):
+        if product.kernel != "gemm" or product["batch"] != 1 or product["n"] < 2 or not is_constant(product["b"], memory):
             continue
         k, n = product["k"], product["n"]
+        if product["m"] >= TILED_ROWS and n >= TILED_COLUMNS:
+            packed = once.array(memory, gemm_packed(product.dtype, k, n), product.dtype)
+            once.calls.append(new_call(product, "gemm_pack", packed=packed, b=product["b"], k=k, n=n, b_row=product["b_row"], b_col=product["b_col"]))
+            product["b"], product["b_packed"] = packed, 1
+            _new_scratch(product, memory, once)
+        if product["b_packed"] or product["b_col"] == 1:
+            continue
         packed = once.array(memory, k * n, product.dtype)
         strides = (0, 0, product["b_row"], product["b_col"])
         once.calls.append(new_call(

@@ -23,6 +23,7 @@ cnp.import_array()
 cdef extern from "fnn.h" nogil:
     fnn_table fnn_kernels
     size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts)
+    size_t fnn_gemm_packed(fnn_dtype dtype, size_t k, size_t n)
     size_t fnn_conv_scratch(const fnn_conv_args *args, fnn_dtype dtype, size_t parts)
     size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *args, fnn_dtype dtype, size_t parts)
     size_t fnn_recurrent_panel(fnn_dtype dtype, size_t units, size_t rows)
@@ -319,6 +320,11 @@ cdef size_t recurrent_packed(int dtype, size_t k, size_t gates, size_t units) no
 def gemm_scratch_bytes(bytes args, int dtype, size_t parts):
     """The scratch memory for all shares of a product with these argument bytes."""
     return gemm_scratch(<const fnn_gemm_args *><const char *>args, dtype, parts) * parts
+
+
+def gemm_packed(int dtype, size_t k, size_t n):
+    """How many elements k x n has when gemm_pack has packed it."""
+    return fnn_gemm_packed(<fnn_dtype>dtype, k, n)
 
 
 # --- threads and instruction set ---

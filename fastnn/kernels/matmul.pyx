@@ -55,6 +55,7 @@ cdef void operands(fnn_gemm_args *args, Matrix c, Matrix a, Matrix b) noexcept:
     args.alpha, args.beta = 1, 0
     args.activation = NULL
     args.p = args.q = 0
+    args.b_packed = 0
 
 
 cdef int multiply(fnn_gemm_args *args, int dtype) except -1:
