@@ -104,7 +104,7 @@ static void gemm_pack_a(const gemm_task *g, const tile_real *a, size_t mb, size_
  * few at a time: down one panel every step would be in another page. */
 static void gemm_pack_b(const gemm_task *g, const tile_real *b, size_t nb, size_t kb, gemm_cut panels)
 {
-    const size_t step = g->b_col == 1 ? 8 : kb;
+    const size_t step = g->b_col == 1 ? 32 : kb;
     for (size_t p = 0; p < kb; p += step)
         for (size_t s = 0, j = 0, width; s < panels.parts; ++s, j += width) {
             width = (panels.low + (s < panels.high)) * TILE_LANES;

@@ -137,17 +137,6 @@ FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, con
             a0 += step, b += b_step;
         }
     } else {
-        for (; p >= 4; p -= 4) {
-            TILE_UNROLL for (int q = 0; q < 4; ++q) {
-                TILE_STEP(q, b);
-                b += b_step;
-            }
-            a0 += 4, a4 += 4, a8 += 4, a12 += 4;
-            TILE_OPAQUE(a0);
-            TILE_OPAQUE(a4);
-            TILE_OPAQUE(a8);
-            TILE_OPAQUE(a12);
-        }
         for (; p > 0; --p) {
             TILE_STEP(0, b);
             ++a0, ++a4, ++a8, ++a12, b += b_step;
