@@ -19,13 +19,25 @@ typedef void (*conv_tile_kernel)(const conv_tile_args *t);
 FNN_INLINE void conv_tile_run(const conv_tile_args *t, const int rows, const int vecs)
 {
     tile_vec sum[TILE_ROWS][8];
+    tile_mask mask[8];
     const tile_real *a = t->a, *b[8];
-    const ptrdiff_t *offset = t->offsets;
+    tile_real *c[8];
+    const ptrdiff_t *offset = t->offsets, c_step = t->c_step;
+    int whole = 1; /* vectors */
     TILE_UNROLL for (int v = 0; v < vecs; ++v) {
         b[v] = t->b[v];
-        const tile_mask mask = tile_mask_of(t->n[v]);
+        c[v] = t->c[v];
+        mask[v] = tile_mask_of(t->n[v]);
+        whole &= t->n[v] == TILE_LANES;
+    }
+    if (t->add) {
         TILE_UNROLL for (int r = 0; r < rows; ++r)
-            sum[r][v] = t->add ? tile_load_mask(t->c[v] + r * t->c_step, mask) : tile_zero();
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_load_mask(c[v] + r * c_step, mask[v]);
+    } else {
+        TILE_UNROLL for (int r = 0; r < rows; ++r)
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_zero();
     }
     for (size_t k = t->k; k > 0; --k, ++offset, a += rows) {
         tile_vec x[8];
@@ -37,16 +49,20 @@ FNN_INLINE void conv_tile_run(const conv_tile_args *t, const int rows, const int
                 sum[r][v] = tile_fma(y, x[v], sum[r][v]);
         }
     }
-    TILE_UNROLL for (int r = 0; r < rows; ++r) {
-        const tile_vec bias = t->bias ? tile_set1(t->bias[r]) : tile_zero();
-        TILE_UNROLL for (int v = 0; v < vecs; ++v) {
-            const tile_vec y = t->bias ? tile_add(sum[r][v], bias) : sum[r][v];
-            if (t->n[v] == TILE_LANES)
-                tile_store(t->c[v] + r * t->c_step, y);
-            else
-                tile_store_mask(t->c[v] + r * t->c_step, tile_mask_of(t->n[v]), y);
+    if (t->bias) {
+        TILE_UNROLL for (int r = 0; r < rows; ++r) {
+            const tile_vec bias = tile_set1(t->bias[r]);
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_add(sum[r][v], bias);
         }
     }
+    TILE_UNROLL for (int r = 0; r < rows; ++r)
+        TILE_UNROLL for (int v = 0; v < vecs; ++v) {
+            if (TILE_ALWAYS_MASKED || !whole)
+                tile_store_mask(c[v] + r * c_step, mask[v], sum[r][v]);
+            else
+                tile_store(c[v] + r * c_step, sum[r][v]);
+        }
 }
 
 #define CONV_TILE_NAME_(rows, vecs, dtype, isa) fnn_conv_tile_##rows##x##vecs##_##dtype##_##isa
