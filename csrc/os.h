@@ -17,11 +17,14 @@
 #include <signal.h>
 #include <time.h>
 #endif
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #if defined(__linux__) && defined(__LP64__) && !defined(FNN_NO_FUTEX)
 #define OS_FUTEX 1
 #include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
@@ -131,6 +134,86 @@ static inline void os_pause(void)
     __asm__ volatile("isb" ::: "memory");
 #elif defined(_M_ARM64)
     __isb(_ARM64_BARRIER_SY);
+#endif
+}
+
+/* Processors ---------------------------------------------------------------------------------------------------------- */
+
+/* The processor that the calling thread is on, or -1. */
+static inline int os_cpu(void)
+{
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* A thread's number for os_keep_off; 0 where there is none. */
+static inline int os_thread(void)
+{
+#if defined(__linux__)
+    return (int)syscall(SYS_gettid);
+#else
+    return 0;
+#endif
+}
+
+/* The processors that a thread may run on. */
+typedef struct os_cpus {
+#if defined(__linux__)
+    cpu_set_t set;
+#endif
+    int known;
+} os_cpus;
+
+/* Those of a thread (0: the calling one). */
+static inline os_cpus os_cpus_of(int thread)
+{
+    os_cpus cpus = {.known = 0};
+#if defined(__linux__)
+    cpus.known = !sched_getaffinity(thread, sizeof cpus.set, &cpus.set);
+#else
+    (void)thread;
+#endif
+    return cpus;
+}
+
+/* These processors but this one. Returns 0 where there is no other. */
+static inline int os_cpus_without(os_cpus *cpus, int cpu)
+{
+#if defined(__linux__)
+    if (!cpus->known || cpu < 0 || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &cpus->set) || CPU_COUNT(&cpus->set) < 2)
+        return 0;
+    CPU_CLR(cpu, &cpus->set);
+    return 1;
+#else
+    (void)cpus, (void)cpu;
+    return 0;
+#endif
+}
+
+/* Keep a thread that is about to be woken off this processor (-1: none), until it comes back. Returns 0 where it has no other. */
+static inline int os_keep_off(int thread, int cpu)
+{
+#if defined(__linux__)
+    os_cpus cpus = os_cpus_of(thread);
+    return os_cpus_without(&cpus, cpu) && !sched_setaffinity(thread, sizeof cpus.set, &cpus.set);
+#else
+    (void)thread, (void)cpu;
+    return 0;
+#endif
+}
+
+/* Let the calling thread run again where it could before it was kept off this processor. If somebody else has said meanwhile where it may run, that holds. */
+static inline void os_come_back(const os_cpus *before, int cpu)
+{
+    os_cpus now = os_cpus_of(0), narrowed = *before;
+#if defined(__linux__)
+    if (now.known && os_cpus_without(&narrowed, cpu) && CPU_EQUAL(&now.set, &narrowed.set))
+        sched_setaffinity(0, sizeof before->set, &before->set);
+#else
+    (void)now, (void)narrowed, (void)cpu;
 #endif
 }
 

@@ -16,9 +16,11 @@
  * looked at the job before, so that it does not matter how many jobs came and went since it last looked.
  *
  * Waiting. A worker spins for SPIN_NS after its last job, then sleeps in the kernel (of the operating system); the caller
- * spins as long for the last worker, then sleeps in slices. Spinning makes a fork and join 10 to 50 times faster than waking
+ * spins for the last worker for LAST_NS, then sleeps in slices. Spinning makes a fork and join 10 to 50 times faster than waking
  * up does, but takes the processor from others, so it is bounded by time and left out where there are more threads than
- * processors. Lost wake-ups: a worker adds itself to `sleepers` before it looks at `seats` for the last time (inside the
+ * processors. The caller keeps the workers that it wakes off its own processor: in a virtual
+ * machine Linux likes to wake them up there, where they wait for some milliseconds, until the scheduler moves them. They come back when they next
+ * fall asleep. Lost wake-ups: a worker adds itself to `sleepers` before it looks at `seats` for the last time (inside the
  * operating system), the caller sets `seats` before it looks at `sleepers`; all four are sequentially consistent, so at
  * least one of them sees the other. The same for `left` and `wake_at`.
  *
@@ -42,8 +44,11 @@
 
 #include <stdlib.h>
 
-#define SPIN_NS INT64_C(50000)
+#define SPIN_NS INT64_C(50000)          /* a worker, for the next job */
+#define LAST_NS (1 * OS_MS)             /* the caller, for the last worker */
 #define POLL_NS (50 * OS_MS)
+
+enum { KEPT_OFF = 16 };                 /* so many workers are kept off the caller's processor: it costs a microsecond each */
 
 /* One outermost fnn_run or fnn_plan_replay; on its caller's stack. */
 typedef struct run {
@@ -51,6 +56,12 @@ typedef struct run {
     int64_t poll_at;                    /* when to ask the hook; 0: the clock has not been read yet. The caller's only */
     os_fp_mode callers_mode;
 } run;
+
+/* A worker, for those who wake it. */
+typedef struct sleeper {
+    atomic_int thread;                  /* 0: it does not sleep */
+    atomic_int off;                     /* 1 + the processor that it is kept off; 0: none */
+} sleeper;
 
 /* The three counters that many threads write are a cache line or two apart from all else. */
 typedef struct pool {
@@ -62,6 +73,8 @@ typedef struct pool {
     char gap_3[128];
     atomic_uint wake_at;                /* the caller sleeps until `left` is this less 1; 0: it does not sleep */
     atomic_uint sleepers;               /* workers that sleep, or are about to */
+    atomic_size_t numbered;             /* workers that have looked whether there is a place for them in: */
+    sleeper sleeper[KEPT_OFF];          /* the first workers */
 
     /* the job; written before `seats`, read by those who sit */
     fnn_kernel kernel;
@@ -138,7 +151,8 @@ static int take_seat(pool *p)
     return seats != 0;
 }
 
-static void wait_for_seat(pool *p)
+/* me: where the caller finds the thread while it sleeps, or NULL; cpus: where it could run when it last fell asleep. */
+static void wait_for_seat(pool *p, sleeper *me, os_cpus *cpus)
 {
     for (;;) {
         int64_t stop = atomic_load_explicit(&may_spin, memory_order_relaxed) ? os_now() + SPIN_NS : 0;
@@ -150,9 +164,16 @@ static void wait_for_seat(pool *p)
                     os_pause();
             }
         } while (stop && os_now() < stop);
+        if (me) {
+            os_come_back(cpus, atomic_exchange(&me->off, 0) - 1);
+            *cpus = os_cpus_of(0);
+            atomic_store(&me->thread, os_thread());
+        }
         atomic_fetch_add(&p->sleepers, 1);
         os_sleep(&p->seats, 0, -1);
         atomic_fetch_sub(&p->sleepers, 1);
+        if (me)
+            atomic_store(&me->thread, 0);
     }
 }
 
@@ -172,9 +193,11 @@ static void work(const struct self *me, pool *p)
 static void serve(pool *p)
 {
     struct self *me = &self;
+    size_t number = atomic_fetch_add(&p->numbered, 1);
+    os_cpus cpus = os_cpus_of(0);
     me->is_worker = 1;
     for (;;) {
-        wait_for_seat(p);
+        wait_for_seat(p, number < KEPT_OFF ? &p->sleeper[number] : NULL, &cpus);
         me->run = p->run;
         work(me, p);
         unsigned left = atomic_fetch_sub(&p->left.value, 1) - 1;
@@ -233,8 +256,19 @@ static void call_workers(pool *p, unsigned helpers)
     }
     unsigned sleepers = atomic_load(&p->sleepers);
     size_t awake = p->workers - sleepers;
-    if (sleepers && awake < helpers)
+    if (sleepers && awake < helpers) {
+        const int cpu = os_cpu();
+        for (size_t i = 0; i < KEPT_OFF && i < p->workers; i++) {
+            sleeper *s = &p->sleeper[i];
+            const int thread = atomic_load(&s->thread);
+            if (thread && !atomic_load(&s->off)) {
+                atomic_store(&s->off, cpu + 1);
+                if (!os_keep_off(thread, cpu))
+                    atomic_store(&s->off, 0);
+            }
+        }
         os_wake(&p->seats, helpers - (unsigned)awake);
+    }
 }
 
 /* Wait until the workers who sat down have left. */
@@ -243,7 +277,7 @@ static void wait_for_workers(const struct self *me, pool *p, unsigned withdrawn,
     if (atomic_load(&p->left.value) == withdrawn)
         return;
     if (atomic_load_explicit(&may_spin, memory_order_relaxed)) {
-        int64_t stop = os_now() + SPIN_NS;
+        int64_t stop = os_now() + LAST_NS;
         do {
             for (int i = 0; i < 16; i++) {
                 if (atomic_load(&p->left.value) == withdrawn)

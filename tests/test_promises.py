@@ -1,5 +1,6 @@
 """What a user is promised beyond right numbers: a good guest in the process, no crash, no hang, nothing half done."""
 
+import os
 import re
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from fastnn import kernels, nn
 
 SIDE = 100 if fastnn.instruction_set() == "scalar" else 300  # of a matrix that the pool multiplies
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-forks = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 # --- a good guest ---
@@ -121,6 +122,38 @@ for i in range(50):
         os._exit(0 if fastnn.kernels.matmul(a, a)[0, 0] == {SIDE} else 1)
     assert os.waitpid(pid, 0)[1] == 0
 stop = True; thread.join()
+""")
+
+
+@linux
+def test_a_worker_is_woken_off_the_callers_processor_and_comes_back():
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two processors")
+    run_python(f"""
+import os, threading, time, numpy as np, fastnn
+fastnn.set_num_threads(2)
+a = np.ones(({SIDE}, {SIDE}), np.float32)
+big = np.ones(({5 * SIDE}, {5 * SIDE}), np.float32)
+fastnn.kernels.matmul(a, a)
+worker, = (int(t) for t in os.listdir("/proc/self/task") if open(f"/proc/self/task/{{t}}/comm").read() == "fastnn\\n")
+everywhere = os.sched_getaffinity(0)
+def falls_asleep(where):
+    end = time.monotonic() + 5
+    while os.sched_getaffinity(worker) != where and time.monotonic() < end: time.sleep(0.01)
+    assert os.sched_getaffinity(worker) == where
+seen = set()
+for i in range(20):
+    time.sleep(0.01)
+    falls_asleep(everywhere)
+    thread = threading.Thread(target=fastnn.kernels.matmul, args=(big, big)); thread.start()
+    while thread.is_alive(): seen.add(len(everywhere - os.sched_getaffinity(worker)))
+assert 1 in seen and seen <= {{0, 1}}, seen
+only = {{min(everywhere)}}
+os.sched_setaffinity(worker, only)  # what somebody else says holds
+for i in range(5):
+    time.sleep(0.01)
+    fastnn.kernels.matmul(a, a)
+    falls_asleep(only)
 """)
 
 
