@@ -197,8 +197,11 @@ static inline int os_cpus_without(os_cpus *cpus, int cpu)
 static inline int os_keep_off(int thread, int cpu)
 {
 #if defined(__linux__)
+    int saved = errno;
     os_cpus cpus = os_cpus_of(thread);
-    return os_cpus_without(&cpus, cpu) && !sched_setaffinity(thread, sizeof cpus.set, &cpus.set);
+    int kept = os_cpus_without(&cpus, cpu) && !sched_setaffinity(thread, sizeof cpus.set, &cpus.set);
+    errno = saved;
+    return kept;
 #else
     (void)thread, (void)cpu;
     return 0;

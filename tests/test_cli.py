@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,8 +48,8 @@ def command(*arguments):
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "model.safetensors"
-    done = command("train", "--epochs", "2", "--json", "--output", str(path))
-    assert done.returncode == 0, done.stderr
+    with redirect_stdout(io.StringIO()):
+        assert main(["train", "--epochs", "2", "--json", "--output", str(path)]) == 0
     return path
 
 
