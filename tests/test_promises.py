@@ -55,7 +55,7 @@ def test_the_source_folder_without_compiled_modules_is_refused_in_a_sentence(tmp
     assert result.returncode and re.search("source folder .* not compiled", result.stderr)
 
 
-@pytest.mark.parametrize("variable, value", [("FASTNN_FORCE_ISA", "sse9"), ("FASTNN_NUM_THREADS", "many"), ("FASTNN_NUM_THREADS", "0")])
+@pytest.mark.parametrize("variable, value", [("FASTNN_FORCE_ISA", "sse9"), ("FASTNN_NUM_THREADS", "many"), ("FASTNN_NUM_THREADS", "0"), ("FASTNN_WINOGRAD", "no")])
 def test_a_bad_environment_variable_is_an_error_that_names_it(variable, value):
     with pytest.raises(AssertionError, match=f"ValueError: {variable} must be"):
         run_python("import fastnn", **{variable: value})

@@ -184,8 +184,14 @@ static void conv_activate(const conv_work *w, size_t begin, size_t end, size_t i
         }
 }
 
+#include "winograd.h"
+
 KERNEL(conv_forward, conv)
 {
+    if (a->winograd) {
+        winograd_forward(a, part, parts);
+        return;
+    }
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[TILE_ISA][FNN_DTYPE];
     const fnn_conv_plan plan = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, sizeof(tile_real), parts);
@@ -268,6 +274,10 @@ FNN_INLINE void conv_pack_turned(tile_real *to, const tile_real *from, const fnn
 /* packed: for each group and each tile of its rows, k x rows: the order in which the tiles read weights. */
 KERNEL(conv_pack_weight, conv_pack_weight)
 {
+    if (a->winograd) {
+        winograd_pack_weight(a, part, parts);
+        return;
+    }
     const gemm_cut tiles = gemm_cut_evenly(a->rows, TILE_ROWS);
     const size_t k = a->channels * a->taps[0] * a->taps[1] * a->taps[2];
     const int contiguous = a->w_tap[2] == 1 && a->w_tap[1] == (ptrdiff_t)a->taps[2] && a->w_tap[0] == (ptrdiff_t)(a->taps[1] * a->taps[2]) &&

@@ -188,6 +188,115 @@ static inline fnn_conv_plan fnn_conv_make_plan(const fnn_conv_shape *s, size_t l
     return p;
 }
 
+/* winograd.h: how the squares of 2 x 2 positions of a 3 x 3 convolution are cut into blocks. Rows of squares run on over the images. */
+typedef struct fnn_winograd_blocks {
+    size_t image_rows, row;             /* rows of squares in an image; squares in a row */
+    size_t rows, cols, squares;         /* of the largest block */
+    size_t row_blocks, col_blocks;      /* how many blocks */
+    size_t pitch, slot;                 /* scratch, in elements: for a block's squares; for one of the eight pieces of what they read of a channel */
+} fnn_winograd_blocks;
+
+/* Whether it pays: with few channels the transforms cost what the multiplications save, with few squares in an image those of the weights do. The bits
+ * depend on it, hence it on neither batch nor threads. */
+static inline int fnn_conv_is_winograd(const fnn_conv_shape *s)
+{
+    const size_t squares = fnn_conv_ceil(s->out[1], 2) * fnn_conv_ceil(s->out[2], 2);
+    return s->taps[0] == 1 && s->taps[1] == 3 && s->taps[2] == 3 && s->out[0] == 1 && s->x_size[0] == 1 && s->step[1] == 1 && s->step[2] == 1 &&
+           s->dilation[1] == 1 && s->dilation[2] == 1 && s->origin[0] == 0 && s->rows >= 16 && s->channels >= 16 &&
+           squares >= (s->rows * s->channels > 65536 ? 32 : 16);
+}
+
+/* How many rows of `row` squares, at most `most`, fill vectors best, which tiles take three by three. */
+static inline size_t fnn_winograd_rows(size_t row, size_t most, size_t lanes)
+{
+    size_t best = 1;
+    double least = 0;
+    for (size_t rows = 1; rows <= most; ++rows) {
+        const size_t vectors = fnn_conv_ceil(rows * row, lanes);
+        const double cost = ((double)vectors + 0.4 * (double)fnn_conv_ceil(vectors, 3)) / (double)(rows * row);
+        if (rows == 1 || cost < 0.99 * least)
+            best = rows, least = cost;
+    }
+    return best;
+}
+
+/* Blocks of at most `limit` squares, unless a row has more. lanes: those of vectors that are to be full, or 1: as many rows as there may be. */
+static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size_t limit, size_t lanes, size_t size)
+{
+    fnn_winograd_blocks b;
+    const size_t line = 64 / size;
+    b.image_rows = fnn_conv_ceil(s->out[1], 2);
+    b.row = fnn_conv_ceil(s->out[2], 2);
+    b.cols = fnn_conv_even(b.row, limit);
+    const size_t all = s->batch * b.image_rows, fit = b.cols < b.row ? 1 : limit / b.row, most = all < fit ? all : fit;
+    b.rows = lanes == 1 ? fnn_conv_even(all, most) : fnn_winograd_rows(b.row, most, lanes);
+    b.row_blocks = fnn_conv_ceil(all, b.rows);
+    b.col_blocks = fnn_conv_ceil(b.row, b.cols);
+    b.squares = b.rows * b.cols;
+    b.pitch = (b.squares + line) / (2 * line) * 2 * line + 3 * line;       /* room for a vector too many; rows an odd number of cache lines apart */
+    b.slot = fnn_conv_round((b.rows + 1) * b.cols) + 2 * line;
+    return b;
+}
+
+/* The convolution. */
+typedef struct fnn_winograd_plan {
+    fnn_winograd_blocks blocks;
+    size_t tiles, tile_parts;           /* tiles of rows of the result at a time; pieces that they are cut into, where there are fewer blocks than shares */
+    size_t v_step, m_step, size;        /* scratch per share, in elements: from one of the 16 matrices to the next; all */
+} fnn_winograd_plan;
+
+enum { FNN_WINOGRAD_DEPTH = 512 };      /* channels at a time: gemm/blocks.h's k for float32 */
+
+static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, size_t lanes, size_t tile_rows, size_t size, size_t parts)
+{
+    fnn_winograd_plan p;
+    const size_t square = 16 * size * s->channels, tiles = fnn_conv_ceil(s->rows, tile_rows);
+    const int many = square > 5000;     /* channels: L2 does not hold enough squares, whose numbers come from L3 anyway */
+    size_t limit = (many ? 8000000 : 500000) / square, units;
+    limit = limit > 192 ? 192 : limit < 64 ? 64 : limit;
+    do {
+        p.blocks = fnn_winograd_cut(s, limit, lanes, size);
+        units = p.blocks.row_blocks * p.blocks.col_blocks * s->groups;
+        limit /= 2;
+    } while (parts > 1 && limit >= lanes && units < 2 * parts);
+    p.tile_parts = units >= parts ? 1 : fnn_conv_ceil(parts, units ? units : 1);
+    p.tile_parts = p.tile_parts < tiles ? p.tile_parts : tiles;
+    p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), (many ? 1000000 : 300000) / (16 * size * p.blocks.pitch * tile_rows) + 1);
+    p.v_step = s->channels * p.blocks.pitch + 64 / size;
+    p.m_step = p.tiles * tile_rows * p.blocks.pitch + 64 / size;
+    p.size = 4 * p.blocks.pitch + 8 * p.blocks.slot + 16 * (p.v_step + p.m_step);
+    return p;
+}
+
+/* The gradient of its weights. `blocks` is a function of the shape and the dtype alone. */
+typedef struct fnn_winograd_weight_plan {
+    fnn_winograd_blocks blocks;
+    size_t rows, row_parts, channels, channel_parts;    /* of dw at a time */
+    size_t turned, v_step, z_step, sums_step, size;     /* scratch per share, in elements: of two rows of dy; from one of the 16 matrices to the next; all */
+} fnn_winograd_weight_plan;
+
+static inline fnn_winograd_weight_plan fnn_winograd_make_weight_plan(const fnn_conv_shape *s, size_t lanes, size_t size, size_t parts)
+{
+    fnn_winograd_weight_plan p;
+    const size_t line = 64 / size, most = (s->rows < 64 && s->channels < 64 ? 768 : 512) / size;
+    p.blocks = fnn_winograd_cut(s, most, 1, size);
+    p.rows = fnn_conv_even(fnn_conv_ceil(s->rows, lanes), fnn_conv_ceil(128, lanes)) * lanes;
+    p.row_parts = fnn_conv_ceil(s->rows, p.rows);
+    p.channels = fnn_conv_even(s->channels, 128);
+    const size_t units = s->groups * p.row_parts, fewest = fnn_conv_ceil(parts, units ? units : 1);
+    if (p.channels > fnn_conv_ceil(s->channels, fewest))
+        p.channels = fnn_conv_ceil(s->channels, fewest);
+    p.channel_parts = fnn_conv_ceil(s->channels, p.channels);
+    p.turned = 2 * s->out[2] * lanes;
+    p.v_step = p.channels * p.blocks.pitch + line;
+    if (16 * p.v_step < 9 * p.channels * p.rows)        /* in the end they give room to the weights */
+        p.v_step = fnn_conv_round(fnn_conv_ceil(9 * p.channels * p.rows, 16));
+    p.z_step = p.rows * p.blocks.squares + line;
+    p.sums_step = p.channels * p.rows;
+    p.size = fnn_conv_round(p.turned) + 8 * p.blocks.slot + 16 * (p.v_step + p.z_step + p.sums_step);
+    return p;
+}
+
 /* How the gradient of the weights goes. `blocks` is a function of the shape and the dtype alone, since the order of the additions follows it. */
 typedef struct fnn_conv_weight_plan {
     fnn_conv_blocks blocks;

@@ -1,4 +1,4 @@
-/* scratch.c — how much scratch memory the convolutions want, in bytes for each share. */
+/* scratch.c — how much scratch memory the convolutions want, in bytes for each share, and which of them go by winograd.h. */
 #include "../gemm/blocks.h"
 #include "geometry.h"
 
@@ -9,11 +9,27 @@ static size_t bytes(const fnn_conv_view *v, const fnn_conv_blocks *b, size_t cha
     return buffer > 1.7e13 ? SIZE_MAX : elements * size;
 }
 
+int fnn_conv_winograd(const fnn_conv_args *a, const fnn_conv_pack_weight_args *pack)
+{
+    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    const int dense = a->y_step[0] == 1 && a->y_step[1] == 1 && a->y_step[2] == 1;
+    const int neighbours = (pack->w_tap[2] == 1 && pack->w_tap[1] == 3) || (pack->w_tap[2] == -1 && pack->w_tap[1] == -3);
+    return dense && neighbours && fnn_conv_is_winograd(&s);
+}
+
+int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)
+{
+    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    return fnn_conv_is_winograd(&s);
+}
+
 size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
 {
     const size_t size = dtype == FNN_F32 ? sizeof(float) : sizeof(double);
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
+    if (a->winograd)
+        return fnn_winograd_make_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
     const fnn_conv_plan p = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, size, parts);
     return bytes(&p.view, &p.blocks, p.bunch * p.chunk, p.offsets + p.buffer + p.panels, size);
 }
@@ -22,6 +38,8 @@ size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *a, fnn_dtype dtype, s
 {
     const size_t size = dtype == FNN_F32 ? sizeof(float) : sizeof(double);
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    if (a->winograd)
+        return fnn_winograd_make_weight_plan(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes, size, parts).size * size;
     const fnn_conv_weight_plan p = fnn_conv_make_weight_plan(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes, size, parts);
     return bytes(&p.view, &p.blocks, p.bunch * p.channels, p.size, size);
 }

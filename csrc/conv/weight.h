@@ -21,10 +21,17 @@ static size_t weight_place(const fnn_conv_weight_args *a, size_t k)
     return ((channel * a->dw_taps[0] + t0) * a->dw_taps[1] + t1) * a->dw_taps[2] + t2;
 }
 
-/* n numbers of a row of dw, which belong at its places place[i]; the taps of their channels that do not reach x are 0. */
+/* n <= TILE_LANES numbers of a row of dw, which belong at its places place[i]; the taps of their channels that do not reach x are 0:
+ * each number brings those up to the next one's place, which is place[n] for the last. */
 static void weight_finish_row(const fnn_conv_weight_args *a, tile_real *row, const tile_real *sums, size_t step, const size_t *place, size_t first, size_t n)
 {
     const size_t taps = a->taps[0] * a->taps[1] * a->taps[2], all = a->dw_taps[0] * a->dw_taps[1] * a->dw_taps[2];
+    if (taps == all && step == 1) {
+        const tile_mask mask = tile_mask_of(n);
+        const tile_vec sum = tile_load_mask(sums, mask);
+        tile_store_mask(row + first, mask, a->accumulate ? tile_add(tile_load_mask(row + first, mask), sum) : sum);
+        return;
+    }
     if (taps == all) {
         tile_real *to = row + first;
         for (size_t i = 0; i < n; ++i)
@@ -32,29 +39,36 @@ static void weight_finish_row(const fnn_conv_weight_args *a, tile_real *row, con
         return;
     }
     for (size_t i = 0; i < n; ++i) {
-        if ((first + i) % taps == 0 && !a->accumulate)
-            memset(row + (first + i) / taps * all, 0, all * sizeof *row);
-        row[place[i]] = a->accumulate ? row[place[i]] + sums[i * step] : sums[i * step];
+        const size_t k = first + i, begin = k % taps ? place[i] : k / taps * all, end = (k + 1) % taps ? place[i + 1] : (k + 1) / taps * all;
+        if (a->accumulate) {
+            row[place[i]] += sums[i * step];
+            continue;
+        }
+        memset(row + begin, 0, (end - begin) * sizeof *row);
+        row[place[i]] = sums[i * step];
     }
 }
 
-/* Rows [row, row + rows) and columns [first, end) of k to dw, from sums[(k - first) k_step + r r_step]. A few columns of all rows are turned at a time: dw's
- * rows may be 4 KiB apart. */
+/* Rows [row, row + rows) and columns [first, end) of k to dw, from sums[(k - first) k_step + r r_step]. A vector of rows is turned at a time. */
 static void weight_finish(const fnn_conv_weight_args *a, const tile_real *sums, size_t k_step, size_t r_step, size_t group, size_t row, size_t rows,
                           size_t first, size_t end)
 {
     const size_t width = a->channels * a->dw_taps[0] * a->dw_taps[1] * a->dw_taps[2];
-    tile_real turned[FNN_CONV_WEIGHT_ROWS * TILE_LANES], *dw = (tile_real *)a->dw + (group * a->rows + row) * width;
-    for (size_t k = first, n; k < end; k += n, sums += n * k_step) {
-        size_t place[TILE_LANES];
-        n = end - k < TILE_LANES ? end - k : TILE_LANES;
-        for (size_t i = 0; i < n; ++i)
-            place[i] = weight_place(a, k + i);
-        if (r_step == 1)
-            pack_transpose(turned, TILE_LANES, sums, (ptrdiff_t)k_step, n, rows, 1);
-        for (size_t r = 0; r < rows; ++r)
-            weight_finish_row(a, dw + r * width, r_step == 1 ? turned + r * TILE_LANES : sums + r * r_step, r_step == 1 ? 1 : k_step, place, k, n);
-    }
+    const int whole = width == a->channels * a->taps[0] * a->taps[1] * a->taps[2];
+    tile_real turned[TILE_LANES * TILE_LANES], *dw = (tile_real *)a->dw + (group * a->rows + row) * width;
+    for (size_t r = 0; r < rows; r += TILE_LANES)
+        for (size_t k = first, n; k < end; k += n) {
+            const tile_real *from = sums + (k - first) * k_step + r * r_step;
+            const size_t some = rows - r < TILE_LANES ? rows - r : TILE_LANES;
+            size_t place[TILE_LANES + 1];
+            n = end - k < TILE_LANES ? end - k : TILE_LANES;
+            for (size_t i = 0; i <= n && !whole; ++i)
+                place[i] = weight_place(a, k + i);
+            if (r_step == 1)
+                pack_transpose(turned, TILE_LANES, from, (ptrdiff_t)k_step, n, some, 1);
+            for (size_t i = 0; i < some; ++i)
+                weight_finish_row(a, dw + (r + i) * width, r_step == 1 ? turned + i * TILE_LANES : from + i * r_step, r_step == 1 ? 1 : k_step, place, k, n);
+        }
 }
 
 /* dy of a block, transposed: panel by panel, positions x width, as gemm_cut_evenly cuts `vectors` into panels. */
@@ -94,8 +108,14 @@ static void weight_product(tile_real *sums, size_t columns, size_t rows, const t
     }
 }
 
+#include "winograd_weight.h"
+
 KERNEL(conv_weight_gradient, conv_weight)
 {
+    if (a->winograd) {
+        winograd_weight_gradient(a, part, parts);
+        return;
+    }
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_conv_weight_plan plan = fnn_conv_make_weight_plan(&s, TILE_LANES, sizeof(tile_real), parts);
     const size_t taps = fnn_conv_taps(s.taps), in_channel = s.x_size[0] * s.x_size[1] * s.x_size[2], positions = s.out[0] * s.out[1] * s.out[2];

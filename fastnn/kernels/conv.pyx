@@ -4,6 +4,11 @@ x: (N, C, …) or, without a batch, (C, …); the weight's dimensions say how ma
 convolution computes is the gradient of a convolution's input, and the other way round. Every element is one chain of fused multiply-adds
 over (channel, tap), so an image's result does not depend on the images beside it.
 
+Two-dimensional convolutions of 3 × 3 taps, stride and dilation 1, with at least 16 channels in and out of a group and images of some size take Winograd's
+algorithm F(2 × 2, 3 × 3), forward and backward: 2.25 times fewer multiplications, the same promises. Its rounding errors are 0.6 to 0.8 of the direct
+sum's, those of the weights' gradient 1.3 times; an infinity or NaN in x may reach results one position beside those it belongs to. The environment
+variable FASTNN_WINOGRAD=0, read on import, turns it off.
+
 Longer than others, because both operations and their gradients share the geometry, most of the file, and nothing else needs it.
 """
 from math import gcd
@@ -12,12 +17,24 @@ cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport SIZE_MAX
 from fastnn.kernels._arrays cimport checked, deliver, dtype_index, new, real, same_dtype, target, writeable
-from fastnn.kernels._core cimport Scratch, borrow, conv_scratch, conv_weight_scratch, give_back, kernels, launch, launch_shares, shares
+from fastnn.kernels._core cimport Scratch, borrow, conv_scratch, conv_weight_scratch, conv_weight_winograd, conv_winograd, give_back, kernels, launch, launch_shares, shares
 from fastnn.kernels._table cimport fnn_channel_sums_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args
+
+import os
 
 import numpy as np
 
 cnp.import_array()
+
+
+def _winograd_allowed():
+    text = os.environ.get("FASTNN_WINOGRAD", "") or "1"
+    if text not in ("0", "1"):
+        raise ValueError(f"FASTNN_WINOGRAD must be 0 or 1, got {text!r}")
+    return text == "1"
+
+
+cdef bint winograd_allowed = _winograd_allowed()
 
 cdef struct Axis:
     # One axis of a convolution from `size` to `out` positions; a transposed one goes the other way. before, after: the padding.
@@ -182,15 +199,18 @@ cdef Scratch scratch_for(size_t size, size_t parts):
 
 cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, int typenum) except -1:
     """Pack the weights and convolve, with the memory that both need."""
-    cdef double k = args.channels * <double>(args.taps[0] * args.taps[1] * args.taps[2])
-    cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (k + 8) / (20 if dtype == 0 else 10)
+    cdef bint winograd = winograd_allowed and conv_winograd(args, pack)
+    cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
+    cdef double terms = args.channels * (4 if winograd else taps)       # for a position: 16 for 4 of them
+    cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
     cdef size_t parts = shares(cycles)
-    cdef cnp.npy_intp elements = args.groups * args.rows * args.channels * args.taps[0] * args.taps[1] * args.taps[2]
+    cdef cnp.npy_intp elements = args.groups * args.rows * args.channels * (16 if winograd else <size_t>taps)
     cdef cnp.ndarray packed = new(1, &elements, typenum)
     cdef Scratch scratch
     pack.packed, pack.groups, pack.rows, pack.channels = cnp.PyArray_DATA(packed), args.groups, args.rows, args.channels
     for i in range(3):
         pack.taps[i] = args.taps[i]
+    args.winograd = pack.winograd = winograd
     launch(kernels.conv_pack_weight[dtype], pack, sizeof(pack[0]), 2.0 * elements)
     args.weight = pack.packed
     scratch = scratch_for(conv_scratch(args, dtype, parts), parts)
@@ -280,7 +300,7 @@ cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Co
     """dw of the convolution from x to what dy is the gradient of."""
     cdef fnn_conv_weight_args args
     cdef int i, dtype = dtype_index(x)
-    cdef size_t parts
+    cdef size_t parts, taps
     cdef double cycles = 1000
     cdef const Axis *axis
     cdef Taps t
@@ -294,7 +314,9 @@ cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Co
         t = reaching(0, 1, axis.taps, axis.out, axis.step, axis.dilation, axis.size, &args.origin[i])
         args.taps[i], args.dw_taps[i], args.tap_first[i] = t.count, axis.taps, t.first
     join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
-    cycles += c.batch * <double>args.out[0] * args.out[1] * args.out[2] * c.groups * c.rows * c.channels * args.taps[0] * args.taps[1] * args.taps[2] / (16 if dtype == 0 else 8)
+    args.winograd = winograd_allowed and conv_weight_winograd(&args)
+    taps = 4 if args.winograd else args.taps[0] * args.taps[1] * args.taps[2]
+    cycles += c.batch * <double>args.out[0] * args.out[1] * args.out[2] * c.groups * c.rows * c.channels * taps / (16 if dtype == 0 else 8)
     parts = shares(cycles)
     scratch = scratch_for(conv_weight_scratch(&args, dtype, parts), parts)
     args.scratch = scratch.data
