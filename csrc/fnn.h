@@ -149,8 +149,8 @@ size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts
 /* Elements of a matrix of k rows and n columns that gemm_pack has packed. */
 size_t fnn_gemm_packed(fnn_dtype dtype, size_t k, size_t n);
 
-/* Whether a convolution, whose weights `pack` describes, goes by conv/winograd.h, and the gradient of its weights: what the field `winograd` is to be. */
-int fnn_conv_winograd(const fnn_conv_args *args, const fnn_conv_pack_weight_args *pack);
+/* Whether a convolution goes by conv/winograd.h, and the gradient of its weights: what the field `winograd` is to be. */
+int fnn_conv_winograd(const fnn_conv_args *args);
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *args);
 
 /* Scratch memory as above for the two convolution kernels; SIZE_MAX where it is more than any machine has. */

@@ -9,12 +9,10 @@ static size_t bytes(const fnn_conv_view *v, const fnn_conv_blocks *b, size_t cha
     return buffer > 1.7e13 ? SIZE_MAX : elements * size;
 }
 
-int fnn_conv_winograd(const fnn_conv_args *a, const fnn_conv_pack_weight_args *pack)
+int fnn_conv_winograd(const fnn_conv_args *a)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    const int dense = a->y_step[0] == 1 && a->y_step[1] == 1 && a->y_step[2] == 1;
-    const int neighbours = (pack->w_tap[2] == 1 && pack->w_tap[1] == 3) || (pack->w_tap[2] == -1 && pack->w_tap[1] == -3);
-    return dense && neighbours && fnn_conv_is_winograd(&s);
+    return a->y_step[0] == 1 && a->y_step[1] == 1 && a->y_step[2] == 1 && fnn_conv_is_winograd(&s);
 }
 
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)

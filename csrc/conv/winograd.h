@@ -225,27 +225,41 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
     }
 }
 
+/* n <= W channels of one row's weights, tap by tap, from the first tap of the first channel on. Returns whether the last tap is the first. */
+static int winograd_taps(T *g, const T *weight, const fnn_conv_pack_weight_args *a, size_t n)
+{
+    const ptrdiff_t tap = a->w_tap[2];
+    if ((tap == 1 || tap == -1) && a->w_tap[1] == 3 * tap) {
+        const T *from = tap == 1 ? weight : weight - 8;
+        pack_transpose(g, W, from, a->w_channel, n, 8, 1);
+        pack_transpose(g + (9 - TILE_BLOCK) * W, W, from + 9 - TILE_BLOCK, a->w_channel, n, TILE_BLOCK, 1);
+        return tap == -1;
+    }
+    for (size_t i = 0; i < 9; ++i)
+        for (size_t c = 0; c < n; ++c)
+            g[i * W + c] = weight[(ptrdiff_t)c * a->w_channel + (ptrdiff_t)(i / 3) * a->w_tap[1] + (ptrdiff_t)(i % 3) * tap];
+    return 0;
+}
+
 /* G g G^T of some rows: u[4 a + b][row][channel], of one group. */
 static void winograd_weight(T *u, const T *weight, const fnn_conv_pack_weight_args *a, size_t row, size_t end)
 {
-    const int turned = a->w_tap[2] < 0;         /* the last tap is the first in memory */
     const size_t step = a->rows * a->channels;
-    T g[9 * W];
+    const V half = v_set(T_C(0.5));
+    T g[9 * W] = {0};
     for (; row < end; ++row)
         for (size_t c = 0, n; c < a->channels; c += n) {
-            const T *from = weight + (ptrdiff_t)row * a->w_row + (ptrdiff_t)c * a->w_channel - (turned ? 8 : 0);
-            V t[4][3];
             n = a->channels - c < W ? a->channels - c : W;
-            pack_transpose(g, W, from, a->w_channel, n, 8, 1);
-            pack_transpose(g + (9 - TILE_BLOCK) * W, W, from + 9 - TILE_BLOCK, a->w_channel, n, TILE_BLOCK, 1);
+            const int turned = winograd_taps(g, weight + (ptrdiff_t)row * a->w_row + (ptrdiff_t)c * a->w_channel, a, n);
+            V t[4][3];
             TILE_UNROLL for (int j = 0; j < 3; ++j) {
                 const V g0 = v_load(g + (turned ? 8 - j : j) * W), g1 = v_load(g + (turned ? 5 - j : 3 + j) * W), g2 = v_load(g + (turned ? 2 - j : 6 + j) * W);
-                const V sum = v_add(g0, g2), half = v_set(T_C(0.5));
+                const V sum = v_add(g0, g2);
                 t[0][j] = g0, t[1][j] = v_mul(half, v_add(sum, g1)), t[2][j] = v_mul(half, v_sub(sum, g1)), t[3][j] = g2;
             }
             TILE_UNROLL for (int i = 0; i < 4; ++i) {
                 T *to = u + 4 * (size_t)i * step + row * a->channels + c;
-                const V sum = v_add(t[i][0], t[i][2]), half = v_set(T_C(0.5));
+                const V sum = v_add(t[i][0], t[i][2]);
                 v_store_n(to, t[i][0], n);
                 v_store_n(to + step, v_mul(half, v_add(sum, t[i][1])), n);
                 v_store_n(to + 2 * step, v_mul(half, v_sub(sum, t[i][1])), n);

@@ -1,6 +1,6 @@
 """The door: what the other kernel modules need of the core."""
 from fastnn.kernels._fnn cimport fnn_cycle, fnn_dtype, fnn_end, fnn_kernel, fnn_plan, fnn_steps, int64_t, uint64_t
-from fastnn.kernels._table cimport fnn_check_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args, fnn_gemm_args, fnn_table
+from fastnn.kernels._table cimport fnn_check_args, fnn_conv_args, fnn_conv_weight_args, fnn_gemm_args, fnn_table
 
 # The kernel table. kernels.relu_forward[dtype] is the kernel for this processor.
 cdef fnn_table *kernels
@@ -37,7 +37,7 @@ cdef int give_back(Scratch scratch) except -1
 
 # The scratch memory in bytes, for each share, that a product or a convolution needs; a multiple of 64. SIZE_MAX: more than there is.
 cdef size_t gemm_scratch(const fnn_gemm_args *args, int dtype, size_t parts) noexcept
-cdef bint conv_winograd(const fnn_conv_args *args, const fnn_conv_pack_weight_args *pack) noexcept
+cdef bint conv_winograd(const fnn_conv_args *args) noexcept
 cdef bint conv_weight_winograd(const fnn_conv_weight_args *args) noexcept
 cdef size_t conv_scratch(const fnn_conv_args *args, int dtype, size_t parts) noexcept
 cdef size_t conv_weight_scratch(const fnn_conv_weight_args *args, int dtype, size_t parts) noexcept

@@ -13,7 +13,7 @@ from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 
 from fastnn.kernels._fnn cimport *
-from fastnn.kernels._table cimport fnn_check_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args, fnn_gemm_args, fnn_table, argument_layouts, build_flags, kernel_sets
+from fastnn.kernels._table cimport fnn_check_args, fnn_conv_args, fnn_conv_weight_args, fnn_gemm_args, fnn_table, argument_layouts, build_flags, kernel_sets
 from libc.stdlib cimport free, malloc
 
 import numpy as np
@@ -24,7 +24,7 @@ cdef extern from "fnn.h" nogil:
     fnn_table fnn_kernels
     size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts)
     size_t fnn_gemm_packed(fnn_dtype dtype, size_t k, size_t n)
-    int fnn_conv_winograd(const fnn_conv_args *args, const fnn_conv_pack_weight_args *pack)
+    int fnn_conv_winograd(const fnn_conv_args *args)
     int fnn_conv_weight_winograd(const fnn_conv_weight_args *args)
     size_t fnn_conv_scratch(const fnn_conv_args *args, fnn_dtype dtype, size_t parts)
     size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *args, fnn_dtype dtype, size_t parts)
@@ -303,8 +303,8 @@ cdef size_t gemm_scratch(const fnn_gemm_args *args, int dtype, size_t parts) noe
     return (fnn_gemm_scratch(args, <fnn_dtype>dtype, parts) + 63) & ~<size_t>63
 
 
-cdef bint conv_winograd(const fnn_conv_args *args, const fnn_conv_pack_weight_args *pack) noexcept:
-    return fnn_conv_winograd(args, pack)
+cdef bint conv_winograd(const fnn_conv_args *args) noexcept:
+    return fnn_conv_winograd(args)
 
 
 cdef bint conv_weight_winograd(const fnn_conv_weight_args *args) noexcept:

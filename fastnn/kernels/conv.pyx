@@ -199,7 +199,7 @@ cdef Scratch scratch_for(size_t size, size_t parts):
 
 cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, int typenum) except -1:
     """Pack the weights and convolve, with the memory that both need."""
-    cdef bint winograd = winograd_allowed and conv_winograd(args, pack)
+    cdef bint winograd = winograd_allowed and conv_winograd(args)
     cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
     cdef double terms = args.channels * (4 if winograd else taps)       # for a position: 16 for 4 of them
     cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
