@@ -146,6 +146,48 @@ FNN_INLINE void pool_rows(const fnn_pool_args *a, size_t part, size_t parts, siz
     }
 }
 
+/* Whether the windows are 2 x 2 elements side by side, as they mostly are: no padding, and all of them whole. */
+FNN_INLINE int are_squares(const fnn_pool_args *a)
+{
+    for (int i = 0; i < 3; i++)
+        if (a->kernel[i] != (i ? 2 : 1) || a->stride[i] != a->kernel[i] || a->padding[i] || 2 * a->y_shape[i] > (i ? 1 : 2) * a->x_shape[i]) return 0;
+    return a->dilation[1] == 1 && a->dilation[2] == 1 && a->x_shape[0] == 1 && !a->adaptive && !a->flat;
+}
+
+FNN_INLINE void pool_squares(const fnn_pool_args *a, size_t part, size_t parts, int what)
+{
+    size_t plane, end, width = a->x_shape[2], rows = a->y_shape[1], cols = a->y_shape[2], work = 0;
+    V divisor = v_set(a->divisor ? (T)a->divisor : 4);
+    fnn_share(a->planes, 1, part, parts, &plane, &end);
+    for (; plane < end; plane++) {
+        const T *x = (const T *)a->x + plane * volume(a->x_shape);
+        T *y = (T *)a->y + plane * rows * cols;
+        uint8_t *winners = winners_of(a->winners, plane, rows * cols);
+        for (size_t j = 0; j < rows; j++, x += 2 * width, y += cols) {
+            for (size_t o = 0; o < cols; o += W) {
+                size_t n = 2 * (cols - o);
+                V even[2], odd[2];
+                Cell c;
+                for (int k = 0; k < 2; k++) {
+                    const T *row = x + k * width + 2 * o;
+                    V low = load_up_to(row, n), high = n > W ? load_up_to(row + W, n - W) : v_zero();
+                    even[k] = v_even(low, high), odd[k] = v_odd(low, high);
+                }
+                c.value = what == SUM ? v_add(v_zero(), even[0]) : even[0], c.number = v_zero();
+                take(&c, odd[0], 1, what);
+                take(&c, even[1], 2, what);
+                take(&c, odd[1], 3, what);
+                store_up_to(y + o, what == SUM ? v_div(c.value, divisor) : c.value, cols - o);
+                if (what == TOP_AND_PLACE) v_store_bytes(winners + j * cols + o, c.number); /* those behind are written later */
+            }
+            if ((work += 2 * width) > POOL_POLL) {
+                if (fnn_interrupted()) return;
+                work = 0;
+            }
+        }
+    }
+}
+
 /* Any windows, one after another; places as flat positions only. */
 FNN_INLINE void pool_windows(const fnn_pool_args *a, size_t part, size_t parts, int what)
 {
@@ -208,7 +250,8 @@ FNN_INLINE int few_elements(const size_t *kernel)
 #define POOL(what)                                                                                                            \
     do {                                                                                                                      \
         size_t stride = a->stride[2], kernel = a->kernel[2], dilation = a->dilation[2];                                       \
-        if (stride == 2 && kernel == 2 && dilation == 1) pool_rows(a, part, parts, 2, 2, 1, what);                            \
+        if (are_squares(a)) pool_squares(a, part, parts, what);                                                               \
+        else if (stride == 2 && kernel == 2 && dilation == 1) pool_rows(a, part, parts, 2, 2, 1, what);                            \
         else if (stride == 2 && kernel == 3 && dilation == 1) pool_rows(a, part, parts, 2, 3, 1, what);                       \
         else if (stride == 1) pool_rows(a, part, parts, 1, kernel, dilation, what);                                           \
         else pool_rows(a, part, parts, stride, kernel, dilation, what);                                                       \
