@@ -816,6 +816,13 @@ def test_what_nobody_reads_is_not_computed(rng):
     assert "relu_forward" not in kernels_used
 
 
+def test_a_batch_norm_of_images_applies_the_activation_behind_it(rng):
+    layers = [nn.Unflatten(1, (2, 2, 2)), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten()]
+    side = Trained(layers, nn.CrossEntropyLoss(), OPTIMIZERS["SGD"])
+    side.captured(*batches(rng, np.float32, classes)[0])
+    assert [bool(call["activation"]) for call in side.captured.cycle[0].calls if call.kernel == "batch_norm_forward"] == [True]
+
+
 def test_explain_shows_every_call_and_changes_nothing(rng):
     side = Trained([nn.BatchNorm1d(8), nn.Dropout(0.3, rng=3), nn.ReLU()], nn.CrossEntropyLoss(), OPTIMIZERS["Adam"])
     with pytest.raises(RuntimeError, match="nothing to explain"):

@@ -58,6 +58,10 @@ FNN_INLINE void batch_normalise(const fnn_batch_norm_args *a, size_t first, size
         for (size_t c = first; c < end; c++) {
             size_t at = (image * channels + c) * inner;
             normalise_plane(y + at, x + at, inner, mean[c], rstd[c], weight ? weight + c : NULL, bias ? bias + c : NULL, ahead);
+            if (a->activation) {
+                const fnn_map_args map = {y + at, y + at, inner, a->p, a->q};
+                a->activation(&map, 0, 1);
+            }
             if (inner >= LANE_BLOCK && fnn_interrupted()) return;
         }
     }

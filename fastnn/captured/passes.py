@@ -195,22 +195,28 @@ def pack_weights(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
     return calls
 
 
+def _result(call: Call, memory: Memory) -> str:
+    """The name of the result that a call could pass through an element-wise function, or none."""
+    if call.kernel == "gemm":
+        return "c" if not call["activation"] and is_whole(call, memory.find(call["c"])) else ""
+    if call.kernel == "conv_forward":
+        return "y" if not call["activation"] and _is_whole_conv(call, memory) else ""
+    return "y" if call.kernel == "batch_norm_forward" and not call["activation"] and call["inner"] > 1 else ""
+
+
 def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region]) -> list[Call]:
-    """Let a product or a convolution apply the element-wise function that is the only one to read its result."""
+    """Let a product, a convolution or a batch normalisation apply the element-wise function that is the only one to read its result."""
     users, kept, gone = users_of(calls, memory), set(results), set()
-    for i, product in enumerate(calls):
-        if product.kernel not in ("gemm", "conv_forward") or product["activation"]:
-            continue
-        to = "c" if product.kernel == "gemm" else "y"
-        region = memory.find(product[to])
-        whole = is_whole(product, region) if to == "c" else _is_whole_conv(product, memory)
-        if region is None or region in kept or len(users[region]) != 2 or not whole:
+    for i, call in enumerate(calls):
+        to = _result(call, memory)
+        region = memory.find(call[to]) if to else None
+        if region is None or region in kept or len(users[region]) != 2:
             continue
         j = users[region][1]
         map = calls[j]
-        elements = region.size // ITEM_SIZES[product.dtype]
-        if STRUCTS[map.kernel] == _MAP and map.dtype == product.dtype and map["x"] == region.start and map["n"] == elements:
-            product[to], product["activation"], product["p"], product["q"] = map["y"], map.address, map["p"], map["q"]
-            product.label = product.label._replace(kind=f"{product.label.kind} + {map.label.kind}")
+        elements = region.size // ITEM_SIZES[call.dtype]
+        if STRUCTS[map.kernel] == _MAP and map.dtype == call.dtype and map["x"] == region.start == call[to] and map["n"] == elements:
+            call[to], call["activation"], call["p"], call["q"] = map["y"], map.address, map["p"], map["q"]
+            call.label = call.label._replace(kind=f"{call.label.kind} + {map.label.kind}")
             gone.add(j)
     return [call for i, call in enumerate(calls) if i not in gone]

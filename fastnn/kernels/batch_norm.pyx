@@ -54,6 +54,7 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=Fa
     args.momentum = 0 if momentum is None else momentum
     args.batches = NULL
     args.eps = eps
+    args.activation, args.p, args.q = NULL, 0, 0
     y = target(out, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a), a, None, True)
     mean = new(1, channels, cnp.PyArray_TYPE(a))
     rstd = new(1, channels, cnp.PyArray_TYPE(a))
