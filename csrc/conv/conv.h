@@ -134,15 +134,26 @@ static void conv_over_panels(const conv_work *w)
     const gemm_cut tiles = gemm_cut_evenly(w->a->rows, TILE_ROWS);
     const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(w->cols, TILE_LANES), tile_vecs(tiles.low + (tiles.high > 0)));
     const size_t step = w->a->y_step[2];
-    conv_at at = {0, 0}, to = {0, 0}, place[FNN_CONV_COLUMNS];  /* where each panel begins */
-    for (size_t q = 0, j = 0, cols; q < panels.parts; ++q, j += cols) {
-        const size_t width = (panels.low + (q < panels.high)) * TILE_LANES;
-        cols = w->cols - j < width ? w->cols - j : width;
+    conv_at to = {0, 0}, place[FNN_CONV_COLUMNS]; /* where each panel begins */
+    for (size_t q = 0, j = 0; q < panels.parts; ++q) {
         place[q] = to;
-        conv_pack(w->panels + j * w->k, width, w->patches, w->offsets, w->k, w->span + at.span, at.skip, cols, w->buffered);
-        if (j + cols < w->cols) {
-            at = conv_advance(at, w->span, cols);
-            to = conv_advance(to, w->place, cols);
+        j += (panels.low + (q < panels.high)) * TILE_LANES;
+        if (j < w->cols)
+            to = conv_advance(to, w->place, (panels.low + (q < panels.high)) * TILE_LANES);
+    }
+    const size_t bunch = w->spans == 1 ? 32 : w->k; /* a long row of patches is read along several panels: down one panel every step would be in another page */
+    for (size_t k = 0; k < w->k; k += bunch) {
+        conv_at at = {0, 0};
+        for (size_t q = 0, j = 0, cols; q < panels.parts; ++q, j += cols) {
+            const size_t width = (panels.low + (q < panels.high)) * TILE_LANES;
+            cols = w->cols - j < width ? w->cols - j : width;
+            for (size_t r = k + bunch; r < w->k && r < k + 2 * bunch; ++r)
+                for (size_t i = 0; i < cols; i += TILE_CACHE_LINE)
+                    tile_prefetch(w->patches + w->offsets[r] + w->span->from + j + i);
+            conv_pack(w->panels + j * w->k + k * width, width, w->patches, w->offsets + k, w->k - k < bunch ? w->k - k : bunch, w->span + at.span, at.skip, cols,
+                      w->buffered);
+            if (j + cols < w->cols)
+                at = conv_advance(at, w->span, cols);
         }
     }
     tile_real buffer[TILE_SUMS * TILE_LANES];
@@ -258,20 +269,31 @@ KERNEL(conv_forward, conv)
     }
 }
 
-/* Weights [row][k] in any order in memory to k x rows; `rows` is best constant. */
+/* Weights [row][tap] of one channel, in any order in memory, to taps x rows; `rows` is best constant. */
 FNN_INLINE void conv_pack_turned(tile_real *to, const tile_real *from, const fnn_conv_pack_weight_args *a, const size_t rows)
 {
-    for (size_t c = 0; c < a->channels; ++c)
-        for (size_t i = 0; i < a->taps[0]; ++i)
-            for (size_t j = 0; j < a->taps[1]; ++j)
-                for (size_t l = 0; l < a->taps[2]; ++l, to += rows) {
-                    const tile_real *w = from + (ptrdiff_t)c * a->w_channel + (ptrdiff_t)i * a->w_tap[0] + (ptrdiff_t)j * a->w_tap[1] + (ptrdiff_t)l * a->w_tap[2];
-                    TILE_UNROLL for (size_t r = 0; r < rows; ++r)
-                        to[r] = w[(ptrdiff_t)r * a->w_row];
-                }
+    for (size_t i = 0; i < a->taps[0]; ++i)
+        for (size_t j = 0; j < a->taps[1]; ++j)
+            for (size_t l = 0; l < a->taps[2]; ++l, to += rows) {
+                const tile_real *w = from + (ptrdiff_t)i * a->w_tap[0] + (ptrdiff_t)j * a->w_tap[1] + (ptrdiff_t)l * a->w_tap[2];
+                TILE_UNROLL for (size_t r = 0; r < rows; ++r)
+                    to[r] = w[(ptrdiff_t)r * a->w_row];
+            }
 }
 
-/* packed: for each group and each tile of its rows, k x rows: the order in which the tiles read weights. */
+/* The weights of `rows` rows, in order of k in memory, to k x rows. The last few go by themselves, since pack_a writes up to a vector too far. */
+static void conv_pack_rows(tile_real *to, const tile_real *from, ptrdiff_t w_row, size_t rows, size_t k)
+{
+    const size_t apart = fnn_gemm_ceil(TILE_LANES, rows), most = k > apart ? k - apart : 0;
+    if (most)
+        pack_a(to, from, w_row, 1, rows, most, 1);
+    for (size_t p = most; p < k; ++p)
+        for (size_t r = 0; r < rows; ++r)
+            to[p * rows + r] = from[(ptrdiff_t)r * w_row + (ptrdiff_t)p];
+}
+
+/* packed: for each group and each tile of its rows, k x rows: the order in which the tiles read weights. Weights that are not in order of k mostly have
+ * their rows together: they are read channel by channel. */
 KERNEL(conv_pack_weight, conv_pack_weight)
 {
     if (a->winograd) {
@@ -279,30 +301,29 @@ KERNEL(conv_pack_weight, conv_pack_weight)
         return;
     }
     const gemm_cut tiles = gemm_cut_evenly(a->rows, TILE_ROWS);
-    const size_t k = a->channels * a->taps[0] * a->taps[1] * a->taps[2];
-    const int contiguous = a->w_tap[2] == 1 && a->w_tap[1] == (ptrdiff_t)a->taps[2] && a->w_tap[0] == (ptrdiff_t)(a->taps[1] * a->taps[2]) &&
-                           a->w_channel == (ptrdiff_t)(a->taps[0] * a->taps[1] * a->taps[2]);
+    const size_t taps = a->taps[0] * a->taps[1] * a->taps[2], k = a->channels * taps;
+    const int in_order = a->w_tap[2] == 1 && a->w_tap[1] == (ptrdiff_t)a->taps[2] && a->w_tap[0] == (ptrdiff_t)(a->taps[1] * a->taps[2]) &&
+                         a->w_channel == (ptrdiff_t)taps;
     size_t unit, last;
     fnn_share(a->groups * tiles.parts, 1, part, parts, &unit, &last);
-    for (; unit < last; ++unit) {
-        const size_t group = unit / tiles.parts, s = unit % tiles.parts;
-        const size_t rows = tiles.low + (s < tiles.high), row = s * tiles.low + (s < tiles.high ? s : tiles.high);
-        const tile_real *from = (const tile_real *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row;
-        tile_real *to = (tile_real *)a->packed + group * a->rows * k + row * k;
-        if (contiguous) { /* in order of k; the last few by themselves, since pack_a writes up to a vector too far */
-            const size_t apart = fnn_gemm_ceil(TILE_LANES, rows), most = k > apart ? k - apart : 0;
-            if (most)
-                pack_a(to, from, a->w_row, 1, rows, most, 1);
-            for (size_t p = most; p < k; ++p)
-                for (size_t r = 0; r < rows; ++r)
-                    to[p * rows + r] = from[(ptrdiff_t)r * a->w_row + (ptrdiff_t)p];
-            continue;
-        }
-        if (rows == TILE_ROWS)
-            conv_pack_turned(to, from, a, TILE_ROWS);
-        else if (rows == TILE_ROWS - 1)
-            conv_pack_turned(to, from, a, TILE_ROWS - 1);
-        else
-            conv_pack_turned(to, from, a, rows);
+    for (size_t count; unit < last; unit += count) {
+        const size_t group = unit / tiles.parts, first = unit % tiles.parts, left = tiles.parts - first;
+        const tile_real *weight = (const tile_real *)a->weight + (ptrdiff_t)group * a->w_group;
+        tile_real *packed = (tile_real *)a->packed + group * a->rows * k;
+        count = left < last - unit ? left : last - unit;
+        for (size_t c = 0; c < (in_order ? 1 : a->channels); ++c)
+            for (size_t s = first; s < first + count; ++s) {
+                const size_t rows = tiles.low + (s < tiles.high), row = s * tiles.low + (s < tiles.high ? s : tiles.high);
+                const tile_real *from = weight + (ptrdiff_t)row * a->w_row + (ptrdiff_t)c * a->w_channel;
+                tile_real *to = packed + row * k + c * taps * rows;
+                if (in_order)
+                    conv_pack_rows(to, from, a->w_row, rows, k);
+                else if (rows == TILE_ROWS)
+                    conv_pack_turned(to, from, a, TILE_ROWS);
+                else if (rows == TILE_ROWS - 1)
+                    conv_pack_turned(to, from, a, TILE_ROWS - 1);
+                else
+                    conv_pack_turned(to, from, a, rows);
+            }
     }
 }

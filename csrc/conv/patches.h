@@ -38,7 +38,7 @@ static void conv_offsets(ptrdiff_t *offsets, const fnn_conv_shape *s, const fnn_
                     *offsets++ = (ptrdiff_t)c * v->channel + (ptrdiff_t)i * plane + (ptrdiff_t)j * row + (ptrdiff_t)k * tap;
 }
 
-/* n elements, `step` apart; reads nothing else, may write up to a vector too far. */
+/* n elements, `step` apart; reads nothing else, may write up to a vector too far where step is 1. */
 FNN_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, size_t n)
 {
     if (step == 1) {
@@ -48,8 +48,10 @@ FNN_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, size_t 
         if (i < n)
             tile_store(y + i, tile_load_mask(x + i, tile_mask_of(n - i)));
     } else if (step == 2) {
-        for (size_t i = 0; i < n; ++i)
-            y[i] = x[2 * i];
+        for (size_t i = 0; i < n; i += W) {
+            const size_t left = 2 * (n - i) - 1;
+            store_up_to(y + i, v_even(load_up_to(x + 2 * i, left), left > W ? load_up_to(x + 2 * i + W, left - W) : v_zero()), n - i);
+        }
     } else {
         for (size_t i = 0; i < n; ++i)
             y[i] = x[i * step];
