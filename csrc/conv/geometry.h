@@ -206,15 +206,21 @@ static inline int fnn_conv_is_winograd(const fnn_conv_shape *s)
            squares >= (s->rows * s->channels > 65536 ? 32 : 16);
 }
 
-/* How many rows of `row` squares, at most `most`, fill vectors best, which tiles take three by three. */
-static inline size_t fnn_winograd_rows(size_t row, size_t most, size_t lanes)
+/* What the tiles of so many squares cost, in vectors; they take three by three. */
+static inline double fnn_winograd_cost(size_t squares, size_t lanes)
+{
+    const size_t vectors = fnn_conv_ceil(squares, lanes);
+    return (double)vectors + 0.4 * (double)fnn_conv_ceil(vectors, 3) + 0.3;
+}
+
+/* Into how many rows of `row` squares, at most `most`, `all` rows are best cut. */
+static inline size_t fnn_winograd_rows(size_t row, size_t all, size_t most, size_t lanes)
 {
     size_t best = 1;
     double least = 0;
-    for (size_t rows = 1; rows <= most; ++rows) {
-        const size_t vectors = fnn_conv_ceil(rows * row, lanes);
-        const double cost = ((double)vectors + 0.4 * (double)fnn_conv_ceil(vectors, 3)) / (double)(rows * row);
-        if (rows == 1 || cost < 0.99 * least)
+    for (size_t rows = most; rows > 0; --rows) {
+        const double cost = (double)(all / rows) * fnn_winograd_cost(rows * row, lanes) + (all % rows ? fnn_winograd_cost(all % rows * row, lanes) : 0);
+        if (rows == most || cost < least)
             best = rows, least = cost;
     }
     return best;
@@ -229,7 +235,7 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
     b.row = fnn_conv_ceil(s->out[2], 2);
     b.cols = fnn_conv_even(b.row, limit);
     const size_t all = s->batch * b.image_rows, fit = b.cols < b.row ? 1 : limit / b.row, most = all < fit ? all : fit;
-    b.rows = lanes == 1 ? fnn_conv_even(all, most) : fnn_winograd_rows(b.row, most, lanes);
+    b.rows = lanes == 1 ? fnn_conv_even(all, most) : fnn_winograd_rows(b.row, all, most, lanes);
     b.row_blocks = fnn_conv_ceil(all, b.rows);
     b.col_blocks = fnn_conv_ceil(b.row, b.cols);
     b.squares = b.rows * b.cols;
