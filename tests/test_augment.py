@@ -288,9 +288,13 @@ def test_ctrl_c_ends_the_wait_for_a_batch():
             stuck.wait(20)
         return x
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell's children ignore it
     begin = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        next(iter(loader(1, transform=wait)))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(iter(loader(1, transform=wait)))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - begin < 10
     stuck.set()
     assert_no_thread_stays()

@@ -135,7 +135,7 @@ INTERRUPTED = """
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, other.state_dict()[name], err_msg=name)
     np.testing.assert_array_equal(model[3].extra_state(), other[3].extra_state())
-    print(interrupts, max(late, default=0))
+    print(interrupts, sorted(late)[len(late) // 2] if late else 0)  # the middle one: a busy machine holds up one or the other
 """
 
 

@@ -199,11 +199,11 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
         const size_t group = unit / plan.tile_parts / blocks;
         const winograd_block block = winograd_block_of(b, s.batch, unit / plan.tile_parts % blocks);
         size_t tile, tile_end;
-        if (fnn_interrupted())
-            return;
         const size_t squares = winograd_patches(v, plan.v_step, slots, (const T *)a->x + group * s.channels * s.x_size[1] * s.x_size[2], &s, s.channels, b, &block);
         fnn_share(tiles.parts, 1, unit % plan.tile_parts, plan.tile_parts, &tile, &tile_end);
         for (size_t next; tile < tile_end; tile = next) {
+            if (fnn_interrupted())
+                return;
             next = tile_end - tile < plan.tiles ? tile_end : tile + plan.tiles;
             const size_t row = tile * tiles.low + (tile < tiles.high ? tile : tiles.high), row_end = next * tiles.low + (next < tiles.high ? next : tiles.high);
             winograd_products(m, (const T *)a->weight + (group * 16 * s.rows + row) * s.channels, v, &s, &plan, tiles, tile, next, squares);
