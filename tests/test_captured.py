@@ -793,7 +793,7 @@ print("whole", done)
 def test_ctrl_c_leaves_whole_steps(rows, batch):
     from helpers import run_python
 
-    code = INTERRUPTED.replace("ROWS", str(rows)).replace("BATCH", str(batch)).replace("LIMIT", "0.6")  # 0.2 s on a machine that is not busy
+    code = INTERRUPTED.replace("ROWS", str(rows)).replace("BATCH", str(batch)).replace("LIMIT", "2")  # 0.2 s on a machine that is not busy
     assert "whole" in run_python(code)
 
 
