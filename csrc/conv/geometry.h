@@ -206,19 +206,19 @@ static inline int fnn_conv_is_winograd(const fnn_conv_shape *s)
            squares >= (s->rows * s->channels > 65536 ? 32 : 16);
 }
 
-/* What the tiles of so many squares cost, in vectors; they take three by three. */
+/* What the tiles of so many squares, which are few, cost, in vectors; they take three by three. */
 static inline double fnn_winograd_cost(size_t squares, size_t lanes)
 {
-    const size_t vectors = fnn_conv_ceil(squares, lanes);
-    return (double)vectors + 0.4 * (double)fnn_conv_ceil(vectors, 3) + 0.3;
+    const uint32_t vectors = ((uint32_t)squares + (uint32_t)lanes - 1) / (uint32_t)lanes;
+    return (double)vectors + 0.4 * (double)((vectors + 2) / 3) + 0.3;
 }
 
-/* Into how many rows of `row` squares, at most `most`, `all` rows are best cut. */
+/* Into how many rows of `row` squares, at most `most` and more than half of that, `all` rows are best cut. */
 static inline size_t fnn_winograd_rows(size_t row, size_t all, size_t most, size_t lanes)
 {
-    size_t best = 1;
+    size_t best = most;
     double least = 0;
-    for (size_t rows = most; rows > 0; --rows) {
+    for (size_t rows = most; rows > most / 2; --rows) {
         const double cost = (double)(all / rows) * fnn_winograd_cost(rows * row, lanes) + (all % rows ? fnn_winograd_cost(all % rows * row, lanes) : 0);
         if (rows == most || cost < least)
             best = rows, least = cost;

@@ -251,7 +251,7 @@ FNN_INLINE int few_elements(const size_t *kernel)
     do {                                                                                                                      \
         size_t stride = a->stride[2], kernel = a->kernel[2], dilation = a->dilation[2];                                       \
         if (are_squares(a)) pool_squares(a, part, parts, what);                                                               \
-        else if (stride == 2 && kernel == 2 && dilation == 1) pool_rows(a, part, parts, 2, 2, 1, what);                            \
+        else if (stride == 2 && kernel == 2 && dilation == 1) pool_rows(a, part, parts, 2, 2, 1, what);                       \
         else if (stride == 2 && kernel == 3 && dilation == 1) pool_rows(a, part, parts, 2, 3, 1, what);                       \
         else if (stride == 1) pool_rows(a, part, parts, 1, kernel, dilation, what);                                           \
         else pool_rows(a, part, parts, stride, kernel, dilation, what);                                                       \

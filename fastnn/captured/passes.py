@@ -210,7 +210,7 @@ def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region
     for i, call in enumerate(calls):
         to = _result(call, memory)
         region = memory.find(call[to]) if to else None
-        if region is None or region in kept or len(users[region]) != 2:
+        if region is None or not region.fresh or region in kept or len(users[region]) != 2:
             continue
         j = users[region][1]
         map = calls[j]
