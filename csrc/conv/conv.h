@@ -168,7 +168,7 @@ static void conv_over_panels(const conv_work *w)
         for (size_t q = 0, j = 0, cols; q < panels.parts; ++q, j += cols) {
             const size_t vecs = panels.low + (q < panels.high), width = vecs * TILE_LANES;
             cols = w->cols - j < width ? w->cols - j : width;
-            t.b = w->panels + j * w->k, t.b_step = (ptrdiff_t)width, t.ahead = 8 * (ptrdiff_t)width;
+            t.b = w->panels + j * w->k, t.b_step = (ptrdiff_t)width;
             t.last = cols - (vecs - 1) * TILE_LANES;
             t.c = w->straight ? y + w->span->to + (ptrdiff_t)j : buffer;
             t.c_step = w->straight ? w->y_row : (ptrdiff_t)width;

@@ -99,7 +99,7 @@ static void weight_product(tile_real *sums, size_t columns, size_t rows, const t
         t.b = panel;
         for (size_t q = 0, r = 0, width; q < panels.parts; ++q, r += width, t.b += width * cols) {
             width = (panels.low + (q < panels.high)) * TILE_LANES;
-            t.b_step = t.c_step = (ptrdiff_t)width, t.ahead = 8 * (ptrdiff_t)width;
+            t.b_step = t.c_step = (ptrdiff_t)width;
             tile_kernels[0][0][m][width / TILE_LANES](&t);
             for (size_t i = 0; i < m; ++i)
                 for (size_t v = 0; v < width; v += TILE_LANES)

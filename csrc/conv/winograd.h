@@ -132,7 +132,7 @@ static void winograd_products(T *m, const T *u, const T *v, const fnn_conv_shape
 {
     const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(squares, TILE_LANES), tile_vecs(tiles.low + (tiles.high > 0)));
     tile_args t = {0};
-    t.a_step = (ptrdiff_t)s->channels, t.b_step = t.c_step = (ptrdiff_t)plan->blocks.pitch, t.ahead = 8 * (ptrdiff_t)plan->blocks.pitch;
+    t.a_step = (ptrdiff_t)s->channels, t.b_step = t.c_step = (ptrdiff_t)plan->blocks.pitch;
     t.last = TILE_LANES, t.bias_kind = TILE_BIAS_NONE;
     for (size_t e = 0; e < 16; ++e, u += s->rows * s->channels, v += plan->v_step, m += plan->m_step)
         for (size_t c = 0; c < s->channels; c += FNN_WINOGRAD_DEPTH) {

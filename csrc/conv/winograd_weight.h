@@ -62,7 +62,7 @@ static void winograd_weight_products(T *sums, const T *v, const T *z, size_t cha
         t.b = z;
         for (size_t q = 0, r = 0, width; q < panels.parts; ++q, r += width, t.b += width * squares) {
             width = (panels.low + (q < panels.high)) * W;
-            t.b_step = t.c_step = (ptrdiff_t)width, t.ahead = 8 * (ptrdiff_t)width;
+            t.b_step = t.c_step = (ptrdiff_t)width;
             for (size_t i = 0, c = 0, n; i < tiles.parts; ++i, c += n) {
                 n = tiles.low + (i < tiles.high);
                 t.a = v + c * plan->blocks.pitch;

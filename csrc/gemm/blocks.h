@@ -22,7 +22,7 @@ typedef struct fnn_gemm_blocks {
 static const fnn_gemm_blocks fnn_gemm_block_sizes[FNN_ISAS][FNN_DTYPES] = {
     [FNN_SCALAR] = {{1, 4, 4, 64, 256, 1024}, {1, 4, 4, 64, 256, 1024}},
     [FNN_AVX2] = {{8, 6, 16, 1008, 256, 320}, {4, 6, 8, 1008, 256, 160}},
-    [FNN_AVX512] = {{16, 9, 48, 2016, 512, 240}, {8, 9, 24, 2016, 256, 240}},
+    [FNN_AVX512] = {{16, 9, 48, 2304, 512, 240}, {8, 9, 24, 2304, 256, 240}},
     [FNN_NEON] = {{4, 6, 16, 120, 256, 2048}, {2, 6, 8, 120, 256, 1024}},
 };
 
@@ -90,12 +90,18 @@ FNN_INLINE double fnn_gemm_cost(const fnn_gemm_blocks *s, size_t m, size_t n, si
     return cost;
 }
 
+/* Whether rows so far apart meet in one set of L1. */
+FNN_INLINE int fnn_gemm_aliased(ptrdiff_t row, size_t size)
+{
+    return (size_t)row * size % 4096 == 0;
+}
+
 /* m, n, k >= 1 but k may be 0. `size` is that of an element. Inlined, so that the divisions by block sizes become multiplications: the
  * plan is made anew for every product, and small ones last less than 100 ns. */
 FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_gemm_blocks *s, size_t size, size_t parts)
 {
     fnn_gemm_plan p = {0};
-    ptrdiff_t a_row = a->a_row, a_col = a->a_col, b_col = a->b_col;
+    ptrdiff_t a_row = a->a_row, a_col = a->a_col, b_row = a->b_row, b_col = a->b_col;
     p.m = a->m, p.n = a->n;
     p.kc = fnn_gemm_kc(a->k, s);
 
@@ -105,7 +111,7 @@ FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_ge
     p.swap = swapped < straight && !a->b_packed;
     if (p.swap) {
         p.m = a->n, p.n = a->m;
-        a_row = a->b_col, a_col = a->b_row, b_col = a->a_row;
+        a_row = a->b_col, a_col = a->b_row, b_row = a->a_col, b_col = a->a_row;
     }
 
     /* 2. shares */
@@ -119,18 +125,21 @@ FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_ge
         n = fnn_gemm_ceil(fnn_gemm_ceil(n, p.n_grain), p.n_parts) * p.n_grain;
     }
 
-    /* 3. packing: where the strides or alpha demand it, and where the reuse pays for it */
+    /* 3. packing: where the strides or alpha demand it, and where the reuse pays for it. Rows that are contiguous are read where they
+     * are for long, since what is packed is in the caches twice; not where they meet in one set. */
     p.pack_a = !(a_row == 1 || a_col == 1 || p.m == 1 || a->k <= 1);
     p.pack_b = !(b_col == 1 || p.n == 1 || a->b_packed);
     if (a->alpha != 1)
         *(p.swap ? &p.pack_b : &p.pack_a) = 1;
-    if (n >= 16 * s->lanes && m * a->k * size > 32768)
+    if (n >= 16 * s->lanes && m * a->k * size > (size_t)(a_col != 1 ? 32768 : fnn_gemm_aliased(a_row, size) ? 524288 : 8388608))
         p.pack_a = 1;
-    if (m > 4 * s->rows && n * a->k * size > 131072 && !a->b_packed)
+    if (m > 4 * s->rows && n * a->k * size > (size_t)(fnn_gemm_aliased(b_row, size) ? 131072 : 524288) && !a->b_packed)
         p.pack_b = 1;
 
-    /* 4. order: C is written row by row where a tile of A can be reused from L1, or a block of B fits there whole */
-    p.rows_first = p.pack_a || (!p.pack_b && n * (a->k < s->kc ? a->k : s->kc) * size <= 16384);
+    /* 4. order: C is written row by row where a tile of A can be reused from L1, or a block of B fits there whole, or a panel of it does not;
+     * or where C has long rows */
+    p.rows_first = p.pack_a || (!p.pack_b && n * p.kc * size <= 16384) || (m > 4 * s->rows && n * size >= 4096)
+        || (m > (p.pack_b ? 16 : 4) * s->rows && p.kc * s->cols * size >= 24576);
 
     /* 5. blocks */
     p.mc = fnn_gemm_even(m, s->mc, s->rows);

@@ -39,6 +39,7 @@ typedef struct gemm_task {
     tile_real *packed_a, *packed_b;
     ptrdiff_t c_row, c_col, a_row, a_col, b_row, b_col, bias_row, bias_col;
     size_t m, n, k, mc, kc, nc;
+    size_t tile_rows;           /* of the largest tile */
     size_t first, all;          /* where B came packed: the first of the columns, and all that B has, in whole vectors */
     int pack_a, pack_b, b_packed, rows_first, through_buffer;
     tile_real alpha_a, alpha_b, beta;
@@ -91,26 +92,34 @@ static void gemm_buffered_tile(const gemm_task *g, tile_kernel kernel, tile_args
     }
 }
 
+/* A block of A, mb x kb, tile after tile. Rows stored across (a transposed matrix) are read along the tiles, a few steps at a time. */
 static void gemm_pack_a(const gemm_task *g, const tile_real *a, size_t mb, size_t kb)
 {
-    const gemm_cut tiles = gemm_cut_evenly(mb, TILE_ROWS);
-    for (size_t s = 0, i = 0, rows; s < tiles.parts; ++s, i += rows) {
-        rows = tiles.low + (s < tiles.high);
-        pack_a(g->packed_a + i * kb, a + (ptrdiff_t)i * g->a_row, g->a_row, g->a_col, rows, kb, g->alpha_a);
-    }
+    const gemm_cut tiles = gemm_cut_evenly(mb, g->tile_rows);
+    const size_t step = g->a_row == 1 ? 8 : kb;
+    for (size_t p = 0; p < kb; p += step)
+        for (size_t s = 0, i = 0, rows; s < tiles.parts; ++s, i += rows) {
+            rows = tiles.low + (s < tiles.high);
+            pack_a(g->packed_a + i * kb + p * rows, a + (ptrdiff_t)i * g->a_row + (ptrdiff_t)p * g->a_col, g->a_row, g->a_col, rows,
+                   kb - p < step ? kb - p : step, g->alpha_a);
+        }
 }
 
 /* A block of B, kb x nb, in `panels` as gemm_product runs through them. Rows that are contiguous in memory are read along several panels, a
- * few at a time: down one panel every step would be in another page. */
+ * few at a time and the next ones fetched meanwhile: down one panel every step would be in another page. */
 static void gemm_pack_b(const gemm_task *g, const tile_real *b, size_t nb, size_t kb, gemm_cut panels)
 {
-    const size_t step = g->b_col == 1 ? 32 : kb;
-    for (size_t p = 0; p < kb; p += step)
+    const size_t step = g->b_col == 1 ? 8 : kb;
+    for (size_t p = 0; p < kb; p += step) {
+        for (size_t q = p + step; q < p + 2 * step && q < kb; ++q)
+            for (size_t j = 0; j < nb; j += TILE_CACHE_LINE)
+                tile_prefetch(b + (ptrdiff_t)q * g->b_row + (ptrdiff_t)j);
         for (size_t s = 0, j = 0, width; s < panels.parts; ++s, j += width) {
             width = (panels.low + (s < panels.high)) * TILE_LANES;
             pack_b(g->packed_b + j * kb + p * width, width, b + (ptrdiff_t)p * g->b_row + (ptrdiff_t)j * g->b_col, g->b_row, g->b_col,
                    nb - j < width ? nb - j : width, kb - p < step ? kb - p : step, g->alpha_b);
         }
+    }
 }
 
 /* The activation of finished rows of C: in one span where nothing lies between them. */
@@ -130,7 +139,7 @@ static void gemm_activate(const gemm_task *g, size_t i, size_t rows, size_t j, s
 static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int across, size_t i, size_t mb, size_t j, size_t cols,
                        size_t some, int last)
 {
-    const gemm_cut tiles = gemm_cut_evenly(mb, TILE_ROWS);
+    const gemm_cut tiles = gemm_cut_evenly(mb, g->tile_rows);
     const tile_kernel *kernels = &tile_kernels[TILE_MASKED_INDEX(t->last)][across][0][some];
     for (size_t s = 0, r = 0, rows; s < tiles.parts; ++s, r += rows) {
         rows = tiles.low + (s < tiles.high);
@@ -196,13 +205,14 @@ static size_t gemm_few_rows(const gemm_task *g)
 static int gemm_product(const gemm_task *g)
 {
     const size_t m0 = g->m < g->mc ? g->m : g->mc;
-    const gemm_cut largest = gemm_cut_evenly(m0, TILE_ROWS);
+    const gemm_cut largest = gemm_cut_evenly(m0, g->tile_rows);
     const size_t vecs = g->b_packed ? TILE_COLS / TILE_LANES : tile_vecs(largest.low + (largest.high > 0));
     const int across = g->pack_a || !(g->a_col == 1 || g->k <= 1);
     tile_args t = {0};
     t.beta = g->beta;
     t.c_step = g->c_row;
     t.bias_step = g->bias_row;
+    t.resident = g->m * g->n * sizeof(tile_real) <= 32768;
 
     size_t jc;
     const size_t first = gemm_few_rows(g);
@@ -221,7 +231,7 @@ static int gemm_product(const gemm_task *g)
                 gemm_pack_a(g, a, mb, kb);
                 a = g->packed_a;
             }
-            const gemm_cut tiles = gemm_cut_evenly(mb, TILE_ROWS);
+            const gemm_cut tiles = gemm_cut_evenly(mb, g->tile_rows);
             for (jc = first; jc < g->n; jc += g->nc) {
                 const size_t nb = g->n - jc < g->nc ? g->n - jc : g->nc;
                 const tile_real *b = g->b_packed ? g->b + pc * g->all + (g->first + jc) * kb : g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)jc * g->b_col;
@@ -248,7 +258,6 @@ static int gemm_product(const gemm_task *g)
                             t.b = panel;
                             t.b_step = (ptrdiff_t)(some * TILE_LANES);
                         }
-                        t.ahead = 8 * t.b_step;
                         t.next = g->rows_first ? (ptrdiff_t)cols : 0;
                         gemm_panel(g, &t, g->pack_a ? a + ir * kb : a + (ptrdiff_t)ir * g->a_row, across, ic + ir, rows, jc + jr, cols, some, last);
                     }
@@ -292,6 +301,8 @@ KERNEL(gemm, gemm)
         g.a_row = a->b_col, g.a_col = a->b_row, g.b_row = a->a_col, g.b_col = a->a_row;
         g.alpha_a = 1, g.alpha_b = (tile_real)a->alpha;
     }
+    /* floats that are packed across go half a vector at a time, which never is in two cache lines */
+    g.tile_rows = g.pack_a && g.a_row == 1 && TILE_LANES == 16 ? 8 : TILE_ROWS;
     if (plan.n == 1)
         g.c_col = g.bias_col = 1;
     g.through_buffer = g.c_col != 1 || (a->bias && g.bias_col != 0 && g.bias_col != 1);

@@ -50,7 +50,7 @@ static void pack_transpose(tile_real *dst, ptrdiff_t dst_step, const tile_real *
         pack_transpose_(dst, dst_step, src, src_step, count, k, alpha, 0);
 }
 
-/* dst[p count + r] = alpha src[r row + p col] for r < count, p < k; up to TILE_LANES numbers after the last are overwritten. */
+/* dst[p count + r] = alpha src[r row + p col] for r < count, p < k; where col is 1, up to TILE_LANES numbers after the last are overwritten. */
 static void pack_a(tile_real *dst, const tile_real *src, ptrdiff_t row, ptrdiff_t col, size_t count, size_t k, tile_real alpha)
 {
     if (col == 1) {
@@ -62,6 +62,9 @@ static void pack_a(tile_real *dst, const tile_real *src, ptrdiff_t row, ptrdiff_
             if (r == 0)
                 break;
         }
+    } else if (row == 1 && count == 8 && alpha == 1) {
+        for (size_t p = 0; p < k; ++p)
+            memcpy(dst + 8 * p, src + (ptrdiff_t)p * col, 8 * sizeof(tile_real));
     } else if (row == 1) {
         const tile_vec scale = tile_set1(alpha);
         const size_t whole = (count - 1) / TILE_LANES * TILE_LANES;
@@ -69,7 +72,7 @@ static void pack_a(tile_real *dst, const tile_real *src, ptrdiff_t row, ptrdiff_
         for (size_t p = 0; p < k; ++p, src += col, dst += count) {
             for (size_t r = 0; r < whole; r += TILE_LANES)
                 tile_store(dst + r, tile_mul(scale, tile_load(src + r)));
-            tile_store(dst + whole, tile_mul(scale, tile_load_mask(src + whole, mask)));
+            tile_store_mask(dst + whole, mask, tile_mul(scale, tile_load_mask(src + whole, mask)));
         }
     } else {
         for (size_t p = 0; p < k; ++p)

@@ -53,41 +53,65 @@ typedef struct tile_args {
     const tile_real *b;         /* k rows of columns, b_step apart */
     const tile_real *bias;      /* rows bias_step apart; TILE_BIAS_COLUMN: one number per row */
     ptrdiff_t c_step, a_step, b_step, bias_step;
-    ptrdiff_t ahead;            /* prefetch B this many elements ahead */
     ptrdiff_t next;             /* from this tile of C to the next */
     size_t k;
     size_t last;                /* columns in the last vector, 1 … TILE_LANES */
     int start, bias_kind;
+    int resident;               /* all of C is in L1: the next tile need not be fetched */
     tile_real beta;
 } tile_args;
 
 typedef void (*tile_kernel)(const tile_args *t);
 
-/* One step of k: B's vectors from bq; A's numbers from a0, q steps of `rows` numbers further, or in the rows' direction from a0, a4, a8,
- * a12, each the first of four rows. */
+/* A row of sums += the number at y times the vectors x. TILE_FMA keeps the multiply-adds in the order in which they are written, row after row, so that
+ * each sum has rested when its turn comes again; gcc moves those of one sum closer together, which made four steps of k slower than one.
+ * TILE_FMA_NUMBER takes y from memory, an instruction less and some loads more: faster in a few rows, slower in all. Together 1.1 to 1.2 times as
+ * fast as the compiler's order (AVX-512; most where another thread shares the core). Few rows wait for B anyway, and a single vector
+ * leaves nothing to order. */
+FNN_INLINE void tile_row(tile_vec *sum, const tile_vec *x, const tile_real *y, const int vecs, const int r, const int rows)
+{
+#ifdef TILE_FMA_NUMBER
+    if (rows > 3 && vecs > 1 && r % 4 == 0) {
+        TILE_UNROLL for (int v = 0; v < vecs; ++v)
+            TILE_FMA_NUMBER(sum[v], x[v], y);
+        return;
+    }
+#endif
+    const tile_vec all = tile_set1(*y);
+    TILE_UNROLL for (int v = 0; v < vecs; ++v) {
+#ifdef TILE_FMA
+        if (rows > 3 && vecs > 1)
+            TILE_FMA(sum[v], x[v], all);
+        else
+#endif
+            sum[v] = tile_fma(all, x[v], sum[v]);
+    }
+}
+
+/* One step of k, q steps on where the strides are constants. A's numbers come from a0, or, along their rows, from a0, a4, a8 and a12, each the
+ * first of four rows. */
 #define TILE_READ(p, v) (masked && (v) == vecs - 1 ? tile_load_mask((p) + (v) * TILE_LANES, mask) : tile_load((p) + (v) * TILE_LANES))
 #define TILE_A(r, q)                                                                                                          \
-    (across ? a0[(q) * rows + (r)] : ((r) < 4 ? a0 : (r) < 8 ? a4 : (r) < 12 ? a8 : a12)[(q) + ((r) % 4 == 3 ? step3 : (r) % 4 * step)])
-#define TILE_STEP(q, bq)                                                                                                      \
+    (across ? a0 + (q) * rows + (r) : ((r) < 4 ? a0 : (r) < 8 ? a4 : (r) < 12 ? a8 : a12) + (q) + ((r) % 4 == 3 ? step3 : (r) % 4 * step))
+#define TILE_STEP(q, b_bytes)                                                                                                 \
     do {                                                                                                                      \
+        const tile_real *bq = b + (q) * vecs * TILE_LANES;                                                                    \
         tile_vec x[8];                                                                                                        \
         TILE_UNROLL for (int v = 0; v < vecs; ++v) {                                                                          \
             x[v] = TILE_READ(bq, v);                                                                                          \
             if (rows > 3 && v * TILE_LANES % TILE_CACHE_LINE == 0)                                                            \
-                tile_prefetch((bq) + ahead + v * TILE_LANES);                                                                 \
+                tile_prefetch((const char *)(bq + v * TILE_LANES) + 8 * (b_bytes));                                           \
         }                                                                                                                     \
-        TILE_UNROLL for (int r = 0; r < rows; ++r) {                                                                          \
-            const tile_vec y = tile_set1(TILE_A(r, q));                                                                       \
-            TILE_UNROLL for (int v = 0; v < vecs; ++v)                                                                        \
-                sum[r][v] = tile_fma(y, x[v], sum[r][v]);                                                                     \
-        }                                                                                                                     \
+        TILE_UNROLL for (int r = 0; r < rows; ++r)                                                                            \
+            tile_row(sum[r], x, TILE_A(r, q), vecs, r, rows);                                                                 \
     } while (0)
 
 FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, const int across, const int masked)
 {
-    ptrdiff_t step = t->a_step, b_step = t->b_step, c_step = t->c_step, ahead = t->ahead, step3 = 3 * step;
+    ptrdiff_t step = t->a_step, b_bytes = t->b_step * (ptrdiff_t)sizeof(tile_real), c_step = t->c_step, step3 = 3 * step;
     const tile_mask mask = tile_mask_of(t->last);
     const tile_real *a0 = t->a, *a4 = a0 + 4 * step, *a8 = a0 + 8 * step, *a12 = a0 + 12 * step, *b = t->b;
+    const ptrdiff_t packed_bytes = vecs * TILE_LANES * (ptrdiff_t)sizeof(tile_real);
     tile_real *c = t->c;
     tile_vec sum[TILE_ROWS][8];
     size_t p = t->k;
@@ -110,7 +134,7 @@ FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, con
                     sum[r][v] = tile_mul(beta, sum[r][v]);
         }
     }
-    if (p >= 64) {
+    if (p >= 16 && !t->resident) {
         /* the next tile's C */
         c = t->c + t->next;
         TILE_UNROLL for (int r = 0; r < rows; ++r) {
@@ -123,24 +147,26 @@ FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, con
 
     TILE_OPAQUE(step);
     TILE_OPAQUE(step3);
-    if (across) {
-        /* both operands packed: constant strides, so that several steps need no address computation */
-        if (TILE_STEPS > 1 && step == rows && b_step == vecs * TILE_LANES)
-            for (; p >= TILE_STEPS; p -= TILE_STEPS) {
-                TILE_UNROLL for (int q = 0; q < TILE_STEPS; ++q)
-                    TILE_STEP(q, b + q * vecs * TILE_LANES);
+    TILE_OPAQUE(b_bytes);
+    if (TILE_STEPS > 1 && rows > 3 && vecs > 1 && b_bytes == packed_bytes && (!across || step == rows)) {
+        for (; p >= TILE_STEPS; p -= TILE_STEPS) {
+            TILE_UNROLL for (int q = 0; q < TILE_STEPS; ++q)
+                TILE_STEP(q, packed_bytes);
+            if (across)
                 a0 += TILE_STEPS * rows;
-                b += TILE_STEPS * vecs * TILE_LANES;
-            }
-        for (; p > 0; --p) {
-            TILE_STEP(0, b);
-            a0 += step, b += b_step;
+            else
+                a0 += TILE_STEPS, a4 += TILE_STEPS, a8 += TILE_STEPS, a12 += TILE_STEPS;
+            b += TILE_STEPS * vecs * TILE_LANES;
         }
-    } else {
-        for (; p > 0; --p) {
-            TILE_STEP(0, b);
-            ++a0, ++a4, ++a8, ++a12, b += b_step;
-        }
+        TILE_OPAQUE(p);
+    }
+    for (; p > 0; --p) {
+        TILE_STEP(0, b_bytes);
+        if (across)
+            a0 += step;
+        else
+            ++a0, ++a4, ++a8, ++a12;
+        b = (const tile_real *)((const char *)b + b_bytes);
     }
 
     if (t->bias_kind) {

@@ -38,7 +38,6 @@ static void recurrent_gates(const recurrent_panels *p, const T *a, size_t a_step
     const size_t width = vecs * TILE_LANES;
     tile_args t = {0};
     t.a_step = (ptrdiff_t)a_step, t.b_step = t.c_step = (ptrdiff_t)width;
-    t.ahead = 8 * t.b_step;
     t.k = p->k, t.last = TILE_LANES;
     t.bias_kind = p->bias ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
     t.b = p->packed + unit * p->gates * (p->k + 1);
