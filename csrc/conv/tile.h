@@ -43,8 +43,11 @@ FNN_INLINE void conv_tile_run(const conv_tile_args *t, const int rows, const int
         tile_vec x[8];
         TILE_UNROLL for (int v = 0; v < vecs; ++v)
             x[v] = tile_load(b[v] + *offset);
-        TILE_UNROLL for (int r = 0; r < rows; ++r)
-            tile_row(sum[r], x, a + r, vecs, r, rows);
+        TILE_UNROLL for (int r = 0; r < rows; ++r) {
+            const tile_vec y = tile_set1(a[r]);
+            TILE_UNROLL for (int v = 0; v < vecs; ++v)
+                sum[r][v] = tile_fma(y, x[v], sum[r][v]);
+        }
     }
     if (t->bias) {
         TILE_UNROLL for (int r = 0; r < rows; ++r) {

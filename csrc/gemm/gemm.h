@@ -301,8 +301,8 @@ KERNEL(gemm, gemm)
         g.a_row = a->b_col, g.a_col = a->b_row, g.b_row = a->a_col, g.b_col = a->a_row;
         g.alpha_a = 1, g.alpha_b = (tile_real)a->alpha;
     }
-    /* floats that are packed across go half a vector at a time, which never is in two cache lines */
-    g.tile_rows = g.pack_a && g.a_row == 1 && TILE_LANES == 16 ? 8 : TILE_ROWS;
+    /* rows stored across: a step of a tile of eight is half a vector, or a whole one, and hardly ever in two cache lines */
+    g.tile_rows = g.a_row == 1 && TILE_ROWS > 8 ? 8 : TILE_ROWS;
     if (plan.n == 1)
         g.c_col = g.bias_col = 1;
     g.through_buffer = g.c_col != 1 || (a->bias && g.bias_col != 0 && g.bias_col != 1);

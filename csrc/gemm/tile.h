@@ -162,10 +162,13 @@ FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, con
     }
     for (; p > 0; --p) {
         TILE_STEP(0, b_bytes);
-        if (across)
+        if (across) {
+            if (rows > 3)
+                tile_prefetch(a0 + 8 * step);
             a0 += step;
-        else
+        } else {
             ++a0, ++a4, ++a8, ++a12;
+        }
         b = (const tile_real *)((const char *)b + b_bytes);
     }
 
