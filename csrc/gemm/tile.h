@@ -88,14 +88,14 @@ FNN_INLINE void tile_row(tile_vec *sum, const tile_vec *x, const tile_real *y, c
     }
 }
 
-/* One step of k, q steps on where the strides are constants. A's numbers come from a0, or, along their rows, from a0, a4, a8 and a12, each the
+/* One step of k, of A qa steps and of B qb steps on where their strides are constants. A's numbers come from a0, or, along their rows, from a0, a4, a8 and a12, each the
  * first of four rows. */
 #define TILE_READ(p, v) (masked && (v) == vecs - 1 ? tile_load_mask((p) + (v) * TILE_LANES, mask) : tile_load((p) + (v) * TILE_LANES))
 #define TILE_A(r, q)                                                                                                          \
     (across ? a0 + (q) * rows + (r) : ((r) < 4 ? a0 : (r) < 8 ? a4 : (r) < 12 ? a8 : a12) + (q) + ((r) % 4 == 3 ? step3 : (r) % 4 * step))
-#define TILE_STEP(q, b_bytes)                                                                                                 \
+#define TILE_STEP(qa, qb, b_bytes)                                                                                            \
     do {                                                                                                                      \
-        const tile_real *bq = b + (q) * vecs * TILE_LANES;                                                                    \
+        const tile_real *bq = b + (qb) * vecs * TILE_LANES;                                                                   \
         tile_vec x[8];                                                                                                        \
         TILE_UNROLL for (int v = 0; v < vecs; ++v) {                                                                          \
             x[v] = TILE_READ(bq, v);                                                                                          \
@@ -103,8 +103,10 @@ FNN_INLINE void tile_row(tile_vec *sum, const tile_vec *x, const tile_real *y, c
                 tile_prefetch((const char *)(bq + v * TILE_LANES) + 8 * (b_bytes));                                           \
         }                                                                                                                     \
         TILE_UNROLL for (int r = 0; r < rows; ++r)                                                                            \
-            tile_row(sum[r], x, TILE_A(r, q), vecs, r, rows);                                                                 \
+            tile_row(sum[r], x, TILE_A(r, qa), vecs, r, rows);                                                                \
     } while (0)
+
+#define TILE_NEXT_B (b = (const tile_real *)((const char *)b + b_bytes))
 
 FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, const int across, const int masked)
 {
@@ -148,20 +150,30 @@ FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, con
     TILE_OPAQUE(step);
     TILE_OPAQUE(step3);
     TILE_OPAQUE(b_bytes);
-    if (TILE_STEPS > 1 && rows > 3 && vecs > 1 && b_bytes == packed_bytes && (!across || step == rows)) {
+    if (TILE_STEPS > 1 && rows > 3 && vecs > 1 && (TILE_ANY_STRIDE || (b_bytes == packed_bytes && (!across || step == rows)))) {
         for (; p >= TILE_STEPS; p -= TILE_STEPS) {
-            TILE_UNROLL for (int q = 0; q < TILE_STEPS; ++q)
-                TILE_STEP(q, packed_bytes);
-            if (across)
-                a0 += TILE_STEPS * rows;
-            else
+            TILE_UNROLL for (int q = 0; q < TILE_STEPS; ++q) {
+                if (TILE_ANY_STRIDE) {
+                    TILE_STEP(across ? 0 : q, 0, b_bytes);
+                    TILE_NEXT_B;
+                    if (across)
+                        a0 += step;
+                } else {
+                    TILE_STEP(q, q, packed_bytes);
+                }
+            }
+            if (!TILE_ANY_STRIDE)
+                b += TILE_STEPS * vecs * TILE_LANES;
+            if (!across)
                 a0 += TILE_STEPS, a4 += TILE_STEPS, a8 += TILE_STEPS, a12 += TILE_STEPS;
-            b += TILE_STEPS * vecs * TILE_LANES;
+            else if (!TILE_ANY_STRIDE)
+                a0 += TILE_STEPS * rows;
         }
         TILE_OPAQUE(p);
     }
     for (; p > 0; --p) {
-        TILE_STEP(0, b_bytes);
+        TILE_STEP(0, 0, b_bytes);
+        TILE_NEXT_B;
         if (across) {
             if (rows > 3)
                 tile_prefetch(a0 + 8 * step);
@@ -169,7 +181,6 @@ FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, con
         } else {
             ++a0, ++a4, ++a8, ++a12;
         }
-        b = (const tile_real *)((const char *)b + b_bytes);
     }
 
     if (t->bias_kind) {

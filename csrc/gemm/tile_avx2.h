@@ -8,7 +8,8 @@
 #define TILE_ISA FNN_AVX2
 #define TILE_ROWS 6
 #define TILE_SUMS 12
-#define TILE_STEPS 4    /* steps of k per round where A and B are packed */
+#define TILE_STEPS 4    /* steps of k per round */
+#define TILE_ANY_STRIDE 1
 #define TILE_ALWAYS_MASKED 0
 #define TILE_LIST(X)                                                                                                          \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(1, 3) X(2, 3) X(3, 3)    \
@@ -36,7 +37,7 @@ static inline void tile_store_mask(float *p, tile_mask m, tile_vec x) { _mm256_m
 static inline tile_vec tile_add(tile_vec x, tile_vec y) { return _mm256_add_ps(x, y); }
 static inline tile_vec tile_mul(tile_vec x, tile_vec y) { return _mm256_mul_ps(x, y); }
 static inline tile_vec tile_fma(tile_vec x, tile_vec y, tile_vec z) { return _mm256_fmadd_ps(x, y, z); }
-#if defined(__GNUC__)   /* sum += x y, see tile_row in tile.h */
+#if defined(__GNUC__) && !defined(__clang__)   /* sum += x y, see tile_row in tile.h */
 #define TILE_FMA(sum, x, y) __asm__ volatile("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(x), "x"(y))
 #endif
 
@@ -76,7 +77,7 @@ static inline void tile_store_mask(double *p, tile_mask m, tile_vec x) { _mm256_
 static inline tile_vec tile_add(tile_vec x, tile_vec y) { return _mm256_add_pd(x, y); }
 static inline tile_vec tile_mul(tile_vec x, tile_vec y) { return _mm256_mul_pd(x, y); }
 static inline tile_vec tile_fma(tile_vec x, tile_vec y, tile_vec z) { return _mm256_fmadd_pd(x, y, z); }
-#if defined(__GNUC__)   /* sum += x y, see tile_row in tile.h */
+#if defined(__GNUC__) && !defined(__clang__)   /* sum += x y, see tile_row in tile.h */
 #define TILE_FMA(sum, x, y) __asm__ volatile("vfmadd231pd %2, %1, %0" : "+x"(sum) : "x"(x), "x"(y))
 #endif
 

@@ -9,7 +9,8 @@
 #define TILE_ISA FNN_AVX512
 #define TILE_ROWS 9
 #define TILE_SUMS 27    /* accumulators: rows x vectors of the largest tile */
-#define TILE_STEPS 4    /* steps of k per round where B is packed */
+#define TILE_STEPS 4    /* steps of k per round */
+#define TILE_ANY_STRIDE 0   /* only where both strides are constants, so that steps need no addresses: other steps gain nothing from rounds */
 #define TILE_ALWAYS_MASKED 1
 #define TILE_LIST(X)                                                                                                          \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1)                                                    \
@@ -36,7 +37,7 @@ static inline void tile_store_mask(float *p, tile_mask m, tile_vec x) { _mm512_m
 static inline tile_vec tile_add(tile_vec x, tile_vec y) { return _mm512_add_ps(x, y); }
 static inline tile_vec tile_mul(tile_vec x, tile_vec y) { return _mm512_mul_ps(x, y); }
 static inline tile_vec tile_fma(tile_vec x, tile_vec y, tile_vec z) { return _mm512_fmadd_ps(x, y, z); }
-#if defined(__GNUC__)   /* sum += x y, see tile_row in tile.h */
+#if defined(__GNUC__) && !defined(__clang__)   /* sum += x y, see tile_row in tile.h */
 #define TILE_FMA(sum, x, y) __asm__ volatile("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y))
 #define TILE_FMA_NUMBER(sum, x, y) __asm__ volatile("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(x), "m"(*(y)))
 #endif
@@ -103,7 +104,7 @@ static inline void tile_store_mask(double *p, tile_mask m, tile_vec x) { _mm512_
 static inline tile_vec tile_add(tile_vec x, tile_vec y) { return _mm512_add_pd(x, y); }
 static inline tile_vec tile_mul(tile_vec x, tile_vec y) { return _mm512_mul_pd(x, y); }
 static inline tile_vec tile_fma(tile_vec x, tile_vec y, tile_vec z) { return _mm512_fmadd_pd(x, y, z); }
-#if defined(__GNUC__)   /* sum += x y, see tile_row in tile.h */
+#if defined(__GNUC__) && !defined(__clang__)   /* sum += x y, see tile_row in tile.h */
 #define TILE_FMA(sum, x, y) __asm__ volatile("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y))
 #define TILE_FMA_NUMBER(sum, x, y) __asm__ volatile("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(sum) : "v"(x), "m"(*(y)))
 #endif

@@ -8,7 +8,8 @@
 #define TILE_ISA FNN_NEON
 #define TILE_ROWS 6
 #define TILE_SUMS 24
-#define TILE_STEPS 1    /* steps of k per round where A and B are packed */
+#define TILE_STEPS 1    /* steps of k per round */
+#define TILE_ANY_STRIDE 1
 #define TILE_ALWAYS_MASKED 0
 #define TILE_LIST(X)                                                                                                          \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2)                            \

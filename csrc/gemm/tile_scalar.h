@@ -5,7 +5,8 @@
 #define TILE_ISA FNN_SCALAR
 #define TILE_ROWS 4
 #define TILE_SUMS 16
-#define TILE_STEPS 1    /* steps of k per round where A and B are packed */
+#define TILE_STEPS 1    /* steps of k per round */
+#define TILE_ANY_STRIDE 1
 #define TILE_ALWAYS_MASKED 1
 #define TILE_LIST(X)                                                                                                          \
     X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(1, 3) X(2, 3) X(3, 3) X(4, 3)                            \
