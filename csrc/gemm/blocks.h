@@ -101,7 +101,7 @@ FNN_INLINE int fnn_gemm_aliased(ptrdiff_t row, size_t size)
 FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_gemm_blocks *s, size_t size, size_t parts)
 {
     fnn_gemm_plan p = {0};
-    ptrdiff_t a_row = a->a_row, a_col = a->a_col, b_row = a->b_row, b_col = a->b_col;
+    ptrdiff_t a_row = a->a_row, a_col = a->a_col, b_col = a->b_col;
     p.m = a->m, p.n = a->n;
     p.kc = fnn_gemm_kc(a->k, s);
 
@@ -111,7 +111,7 @@ FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_ge
     p.swap = swapped < straight && !a->b_packed;
     if (p.swap) {
         p.m = a->n, p.n = a->m;
-        a_row = a->b_col, a_col = a->b_row, b_row = a->a_col, b_col = a->a_row;
+        a_row = a->b_col, a_col = a->b_row, b_col = a->a_row;
     }
 
     /* 2. shares */
@@ -125,15 +125,16 @@ FNN_INLINE fnn_gemm_plan fnn_gemm_make_plan(const fnn_gemm_args *a, const fnn_ge
         n = fnn_gemm_ceil(fnn_gemm_ceil(n, p.n_grain), p.n_parts) * p.n_grain;
     }
 
-    /* 3. packing: where the strides or alpha demand it, and where the reuse pays for it. Rows that are contiguous are read where they
-     * are for long, since what is packed is in the caches twice; not where they meet in one set. */
+    /* 3. packing: where the strides or alpha demand it, and where the reuse pays for it. B's vectors seldom are whole cache lines in the user's
+     * array; A's numbers do not mind, and its contiguous rows are read where they are for long, since what is packed is in the caches twice,
+     * but not where they meet in one set. */
     p.pack_a = !(a_row == 1 || a_col == 1 || p.m == 1 || a->k <= 1);
     p.pack_b = !(b_col == 1 || p.n == 1 || a->b_packed);
     if (a->alpha != 1)
         *(p.swap ? &p.pack_b : &p.pack_a) = 1;
     if (n >= 16 * s->lanes && m * a->k * size > (size_t)(a_col != 1 ? 32768 : fnn_gemm_aliased(a_row, size) ? 524288 : 8388608))
         p.pack_a = 1;
-    if (m > 4 * s->rows && n * a->k * size > (size_t)(fnn_gemm_aliased(b_row, size) ? 131072 : 524288) && !a->b_packed)
+    if (m > 4 * s->rows && n * a->k * size > 131072 && !a->b_packed)
         p.pack_b = 1;
 
     /* 4. order: C is written row by row where a tile of A can be reused from L1, or a block of B fits there whole, or a panel of it does not;
