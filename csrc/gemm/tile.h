@@ -63,33 +63,32 @@ typedef struct tile_args {
 
 typedef void (*tile_kernel)(const tile_args *t);
 
-/* A row of sums += the number at y times the vectors x. TILE_FMA keeps the multiply-adds in the order in which they are written, row after row, so that
- * each sum has rested when its turn comes again; gcc moves those of one sum closer together, which made four steps of k slower than one.
- * TILE_FMA_NUMBER takes y from memory, an instruction less and some loads more: faster in a few rows, slower in all. Together 1.1 to 1.2 times as
- * fast as the compiler's order (AVX-512; most where another thread shares the core). Few rows wait for B anyway, and a single vector
- * leaves nothing to order. */
+/* A row of sums += the number at y times the vectors x. TILE_FMA keeps the multiply-adds in the order in which they are written, row after
+ * row, so that each sum has rested when its turn comes again; gcc moves those of one sum closer together, which made four steps of k slower
+ * than one. TILE_FMA_NUMBER takes y from memory, an instruction less and some loads more: faster in a few rows, slower in all. With operands in the
+ * caches both together are 1.05 to 1.2 times as fast (AVX-512; most where another thread shares the core). Few rows wait for B anyway, and a
+ * single vector leaves nothing to order. */
+#ifndef TILE_FMA
+#define TILE_FMA(sum, x, y) ((sum) = tile_fma(y, x, sum))
+#endif
+#ifndef TILE_FMA_NUMBER
+#define TILE_FMA_NUMBER(sum, x, y) TILE_FMA(sum, x, tile_set1(*(y)))
+#endif
 FNN_INLINE void tile_row(tile_vec *sum, const tile_vec *x, const tile_real *y, const int vecs, const int r, const int rows)
 {
-#ifdef TILE_FMA_NUMBER
-    if (rows > 3 && vecs > 1 && r % 4 == 0) {
-        TILE_UNROLL for (int v = 0; v < vecs; ++v)
-            TILE_FMA_NUMBER(sum[v], x[v], y);
-        return;
-    }
-#endif
     const tile_vec all = tile_set1(*y);
     TILE_UNROLL for (int v = 0; v < vecs; ++v) {
-#ifdef TILE_FMA
-        if (rows > 3 && vecs > 1)
-            TILE_FMA(sum[v], x[v], all);
-        else
-#endif
+        if (rows <= 3 || vecs == 1)
             sum[v] = tile_fma(all, x[v], sum[v]);
+        else if (r % 4 == 0)
+            TILE_FMA_NUMBER(sum[v], x[v], y);
+        else
+            TILE_FMA(sum[v], x[v], all);
     }
 }
 
-/* One step of k, of A qa steps and of B qb steps on where their strides are constants. A's numbers come from a0, or, along their rows, from a0, a4, a8 and a12, each the
- * first of four rows. */
+/* One step of k: A's qa steps and B's qb steps on, where the strides are constants. A's numbers come from a0, or along their rows from a0, a4, a8
+ * and a12, each the first of four rows. */
 #define TILE_READ(p, v) (masked && (v) == vecs - 1 ? tile_load_mask((p) + (v) * TILE_LANES, mask) : tile_load((p) + (v) * TILE_LANES))
 #define TILE_A(r, q)                                                                                                          \
     (across ? a0 + (q) * rows + (r) : ((r) < 4 ? a0 : (r) < 8 ? a4 : (r) < 12 ? a8 : a12) + (q) + ((r) % 4 == 3 ? step3 : (r) % 4 * step))
