@@ -12,7 +12,7 @@ from fastnn.bench import harness, machine, main, report
 from fastnn.bench.cases import AREAS, all_cases
 from fastnn.bench.harness import Case, Effort, Row, Work, measure, run_case
 
-BRISK = Effort(round=1e-3, case=0.05, pause=0.0, rounds=(5, 9))
+BRISK = Effort(round=1e-3, case=0.05, rounds=(5, 9))
 ROW = Row("matmul", "matmul float32", "matmul NN", "8³", "float32", 1, "avx2", 2e-6, "numpy", 6e-6, 3.0, 2.9, 3.1, 1.0, 0.5)
 
 
@@ -48,8 +48,18 @@ def case(prepared, **options):
 @pytest.mark.usefixtures("clock")
 def test_sides_take_turns_in_both_orders():
     calls = []
-    measure([lambda: (calls.append(0), spin(2e-3)), lambda: (calls.append(1), spin(2e-3))], Effort(1e-3, 0.0, 0.0, (4, 4)))
+    measure([lambda: (calls.append(0), spin(2e-3)), lambda: (calls.append(1), spin(2e-3))], Effort(1e-3, 0.0, (4, 4)))
     assert calls[-8:] == [0, 1, 1, 0, 0, 1, 1, 0]
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(("spinning", "waits"), [(0.0, 0.005), (0.1, 0.105), (9.0, 0.3)])
+def test_a_rest_lasts_until_no_thread_spins(spinning, waits, monkeypatch):
+    start = CLOCK.now
+    monkeypatch.setattr(harness, "sleep", spin)
+    monkeypatch.setattr(harness, "process_time", lambda: min(CLOCK.now - start, spinning))
+    harness.rest()
+    assert CLOCK.now - start == pytest.approx(waits, abs=5.1e-3)
 
 
 @pytest.mark.usefixtures("clock")

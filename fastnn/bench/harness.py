@@ -2,8 +2,8 @@
 
 The scheme: each side is called in a loop that is calibrated to last a few milliseconds (one call, where that takes longer). A round
 times the loop of every side once; the next round goes through the sides the other way round, so that a drift of the clock rate or a
-noisy neighbour hits all of them. With several threads a pause comes before each loop, because other libraries' threads spin on for
-tens of milliseconds after their work, and an uncounted call after the pause to wake one's own. A side's time is the median over the rounds. A ratio is the median of the rounds' own ratios, peer
+noisy neighbour hits all of them. With several threads each loop waits until the last one's threads have come to rest (OpenBLAS's spin for a
+tenth of a second after their work, ONNX Runtime's for half of that), and an uncounted call then wakes its own. A side's time is the median over the rounds. A ratio is the median of the rounds' own ratios, peer
 over fastnn: above 1, fastnn is faster. The garbage collector is off meanwhile.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import repeat
 from statistics import median
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 from fastnn.kernels._core import instruction_set
@@ -96,19 +96,30 @@ class Row:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: seconds of a round for each side, of a whole case, the pause before a loop, and the bounds of the number of rounds."""
+    """How long to measure: seconds of a round for each side, of a whole case, the bounds of the number of rounds, and whether each loop waits
+    for the threads of the one before."""
 
     round: float
     case: float
-    pause: float
     rounds: tuple[int, int]
+    rests: bool = False
 
 
 def effort(quick: bool, threads: int) -> Effort:
-    """Many short rounds on one thread, fewer and longer ones where each begins with a pause."""
+    """Many short rounds on one thread, fewer and longer ones where each begins with a rest."""
     if threads == 1:
-        return Effort(1e-3, 0.05, 0.0, (5, 15)) if quick else Effort(2e-3, 0.4, 0.0, (7, 41))
-    return Effort(2e-3, 0.05, 0.03, (3, 5)) if quick else Effort(8e-3, 0.4, 0.03, (7, 9))
+        return Effort(1e-3, 0.05, (5, 15)) if quick else Effort(2e-3, 0.4, (7, 41))
+    return Effort(2e-3, 0.05, (3, 5), rests=True) if quick else Effort(8e-3, 0.4, (7, 9), rests=True)
+
+
+def rest(longest: float = 0.3, nap: float = 5e-3) -> None:
+    """Wait until the threads of this process use less than a tenth of a processor; at most so many seconds."""
+    stop = perf_counter() + longest
+    busy = nap
+    while busy > nap / 10 and perf_counter() < stop:
+        before = process_time()
+        sleep(nap)
+        busy = process_time() - before
 
 
 def time_loop(call: Call, loops: int) -> float:
@@ -145,8 +156,8 @@ def measure(calls: list[Call], effort: Effort) -> list[list[float]]:
             order = range(len(sides)) if turn % 2 == 0 else reversed(range(len(sides)))
             for side in order:
                 call, loops, _ = sides[side]
-                if effort.pause:
-                    sleep(effort.pause)
+                if effort.rests:
+                    rest()
                     call()
                 times[side].append(time_loop(call, loops))
         return times
