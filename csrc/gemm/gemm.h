@@ -6,7 +6,7 @@
  *
  * Loops (blocks.h has the sizes and decides on packing):
  *   k by kc
- *     rows of C by mc                  pack mc x kc of A, if worth it
+ *     rows of C by mc                  pack mc x kc of A, if worth it: contiguous rows are mostly read where they are
  *       columns of C by nc             pack kc x nc of B, if worth it; it stays in L2
  *         tiles of rows                one tile's rows x kc of A stay in L1
  *           panels of columns          tile.h
@@ -92,11 +92,12 @@ static void gemm_buffered_tile(const gemm_task *g, tile_kernel kernel, tile_args
     }
 }
 
-/* A block of A, mb x kb, tile after tile. Rows stored across (a transposed matrix) are read along the tiles, a few steps at a time. */
+/* A block of A, mb x kb, tile after tile. Rows stored across (a transposed matrix) are read along the tiles, a few steps at a time; not where A
+ * is a window that slides by one number, since pack_a then writes beyond its end. */
 static void gemm_pack_a(const gemm_task *g, const tile_real *a, size_t mb, size_t kb)
 {
     const gemm_cut tiles = gemm_cut_evenly(mb, g->tile_rows);
-    const size_t step = g->a_row == 1 ? 8 : kb;
+    const size_t step = g->a_row == 1 && g->a_col != 1 ? 8 : kb;
     for (size_t p = 0; p < kb; p += step)
         for (size_t s = 0, i = 0, rows; s < tiles.parts; ++s, i += rows) {
             rows = tiles.low + (s < tiles.high);
@@ -334,8 +335,8 @@ KERNEL(gemm_pack, gemm_pack)
             const size_t width = all - j < TILE_COLS ? all - j : TILE_COLS, cols = a->n - j < width ? a->n - j : width;
             if (fnn_interrupted())
                 return;
-            pack_b((tile_real *)a->packed + p * all + j * kb, width, (const tile_real *)a->b + (ptrdiff_t)p * a->b_row + (ptrdiff_t)j * a->b_col, a->b_row, a->b_col,
-                   cols, kb, 1);
+            const tile_real *b = (const tile_real *)a->b + (ptrdiff_t)p * a->b_row + (ptrdiff_t)j * a->b_col;
+            pack_b((tile_real *)a->packed + p * all + j * kb, width, b, a->b_row, a->b_col, cols, kb, 1);
         }
     }
 }

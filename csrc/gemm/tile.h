@@ -149,6 +149,7 @@ FNN_INLINE void tile_run(const tile_args *t, const int rows, const int vecs, con
     TILE_OPAQUE(step);
     TILE_OPAQUE(step3);
     TILE_OPAQUE(b_bytes);
+    /* rounds of steps; without TILE_ANY_STRIDE only where the strides are constants */
     if (TILE_STEPS > 1 && rows > 3 && vecs > 1 && (TILE_ANY_STRIDE || (b_bytes == packed_bytes && (!across || step == rows)))) {
         for (; p >= TILE_STEPS; p -= TILE_STEPS) {
             TILE_UNROLL for (int q = 0; q < TILE_STEPS; ++q) {

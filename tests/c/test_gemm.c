@@ -108,6 +108,8 @@ static layout arrange(size_t rows, size_t cols, size_t batch, int input)
         x.row = 0;
     if (input && below(16) == 0)
         x.col = 0;
+    if (input && below(16) == 0)
+        x.row = x.col = 1;      /* overlapping windows */
     if (input && below(3) == 0)
         x.each = 0;
     if (below(8) == 0)
