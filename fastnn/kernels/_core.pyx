@@ -11,10 +11,11 @@ from operator import index
 cimport numpy as cnp
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
+from libc.math cimport ceil
+from libc.stdlib cimport free, malloc
 
 from fastnn.kernels._fnn cimport *
 from fastnn.kernels._table cimport fnn_check_args, fnn_conv_args, fnn_conv_weight_args, fnn_gemm_args, fnn_table, argument_layouts, build_flags, kernel_sets
-from libc.stdlib cimport free, malloc
 
 import numpy as np
 
@@ -60,8 +61,8 @@ cdef extern from *:
 
 # One share is at least this many cycles: below it, waking a thread costs more than it brings.
 cdef double CYCLES_PER_SHARE = 20_000
-# Shares of long work are cut to about this many cycles, so that an interrupt is seen between two of them.
-cdef double CYCLES_PER_SLICE = 50_000_000
+# Long work is cut to shares of at most this many cycles, equally many for each thread: a thread whose processor others use, too, then takes fewer of them.
+cdef double CYCLES_PER_SLICE = 8_000_000
 # Work below this many cycles keeps the GIL: giving it up and taking it back would be a noticeable part of it.
 cdef double CYCLES_WITH_GIL = 30_000
 
@@ -76,7 +77,7 @@ cdef size_t shares(double cycles) noexcept nogil:
     if parts > threads:
         parts = threads
     if cycles > parts * CYCLES_PER_SLICE:
-        parts = cycles / CYCLES_PER_SLICE
+        parts *= ceil(cycles / (parts * CYCLES_PER_SLICE))
     return <size_t>parts
 
 

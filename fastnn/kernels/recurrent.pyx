@@ -9,7 +9,7 @@ for each row of the table, not for each step of each sequence. The gradient of x
 cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from fastnn.kernels._arrays cimport checked, data, dimensions, dtype_index, integers, new, product, real, same_dtype, strided
-from fastnn.kernels._core cimport Scratch, borrow, give_back, kernels, launch, launch_check, launch_shares, recurrent_packed, recurrent_panel, shares
+from fastnn.kernels._core cimport Scratch, borrow, give_back, kernels, launch, launch_check, launch_shares, recurrent_packed, recurrent_panel, shares, threads
 from fastnn.kernels._fnn cimport fnn_kernel, int64_t
 from fastnn.kernels._table cimport (
     fnn_check_args, fnn_last_step_args, fnn_last_step_backward_args, fnn_recurrent_args, fnn_recurrent_backward_args, fnn_recurrent_pack_args,
@@ -137,9 +137,9 @@ cdef inline ptrdiff_t pitch(ptrdiff_t n) noexcept:
 
 
 cdef int run(fnn_kernel kernel, const void *args, size_t size, Sizes s, ptrdiff_t k, int dtype) except -1:
-    """Launch all steps; shares are of several rows, since one row takes almost as long as a few."""
+    """Launch all steps; shares are as large as can be, since a few rows take almost as long as many."""
     cdef double cycles = 1000 + s.steps * <double>s.rows * s.gates * s.units * (k / (20.0 if dtype == 0 else 10.0) + (4 if dtype == 0 else 8))
-    cdef size_t parts = min(shares(cycles), <size_t>max(s.rows // 4, 1))
+    cdef size_t parts = min(shares(cycles), threads(), <size_t>max(s.rows // 4, 1))
     return launch_shares(kernel, args, size, parts, cycles, True)
 
 
