@@ -22,7 +22,7 @@
 typedef struct conv_work {
     const fnn_conv_args *a;
     const tile_real *patches, *weight, *bias;   /* weight, bias: the group's; bias NULL before the last chunk */
-    const ptrdiff_t *offsets;
+    const ptrdiff_t *offsets, *order;
     tile_real *y, *panels;                      /* y: of the first image, the group's first row */
     const conv_span *span, *place;              /* positions that are neighbours in the patches, or at least in y */
     size_t spans, cols, first, end, k, k_before, k_all;     /* k of this chunk, of the chunks before, of all */
@@ -35,11 +35,16 @@ typedef struct conv_rows {
     const tile_real *weight, *bias;
 } conv_rows;
 
-/* Tile `s` of the rows, and its weights for this chunk. */
-FNN_INLINE conv_rows conv_tile(const conv_work *w, gemm_cut tiles, size_t s)
+FNN_INLINE size_t conv_first_row(gemm_cut tiles, size_t s)
 {
-    const size_t rows = tiles.low + (s < tiles.high), row = s * tiles.low + (s < tiles.high ? s : tiles.high);
-    return (conv_rows){row, rows, w->weight + row * w->k_all + w->k_before * rows, w->bias ? w->bias + row : NULL};
+    return s * tiles.low + (s < tiles.high ? s : tiles.high);
+}
+
+/* Tile `s` of a group's rows. */
+FNN_INLINE conv_rows conv_tile(const tile_real *weight, const tile_real *bias, size_t k_all, gemm_cut tiles, size_t s)
+{
+    const size_t row = conv_first_row(tiles, s);
+    return (conv_rows){row, tiles.low + (s < tiles.high), weight + row * k_all, bias ? bias + row : NULL};
 }
 
 /* n numbers, from every x_step-th to every y_step-th. */
@@ -98,7 +103,7 @@ static void conv_over_patches(const conv_work *w)
     const size_t step = w->a->y_step[2];
     tile_real buffer[TILE_SUMS * TILE_LANES];       /* for positions that are no neighbours in y */
     conv_tile_args t;
-    t.offsets = w->offsets, t.k = w->k, t.c_step = w->y_row, t.add = w->k_before > 0;
+    t.offsets = w->offsets, t.order = w->order, t.k = w->k, t.c_step = w->y_row, t.add = w->k_before > 0;
     for (size_t g = 0, vecs; g < groups.parts; ++g, span += vecs) {
         vecs = groups.low + (g < groups.high);
         for (size_t v = 0; v < vecs; ++v) {
@@ -106,8 +111,8 @@ static void conv_over_patches(const conv_work *w)
             t.n[v] = span[v].n;
         }
         for (size_t s = w->first; s < w->end; ++s) {
-            const conv_rows r = conv_tile(w, tiles, s);
-            t.a = r.weight, t.bias = r.bias;
+            const conv_rows r = conv_tile(w->weight, w->bias, w->k_all, tiles, s);
+            t.a = r.weight + w->k_before * r.rows, t.bias = r.bias;
             tile_real *y = w->y + (ptrdiff_t)r.row * w->y_row;
             if (step == 1) {
                 for (size_t v = 0; v < vecs; ++v)
@@ -161,9 +166,9 @@ static void conv_over_panels(const conv_work *w)
     t.k = w->k;
     t.start = w->k_before ? TILE_START_C : TILE_START_ZERO;
     for (size_t s = w->first; s < w->end; ++s) {
-        const conv_rows r = conv_tile(w, tiles, s);
+        const conv_rows r = conv_tile(w->weight, w->bias, w->k_all, tiles, s);
         tile_real *y = w->y + (ptrdiff_t)r.row * w->y_row;
-        t.a = r.weight, t.a_step = (ptrdiff_t)r.rows;
+        t.a = r.weight + w->k_before * r.rows, t.a_step = (ptrdiff_t)r.rows;
         t.bias = r.bias, t.bias_step = 1, t.bias_kind = r.bias ? TILE_BIAS_COLUMN : TILE_BIAS_NONE;
         for (size_t q = 0, j = 0, cols; q < panels.parts; ++q, j += cols) {
             const size_t vecs = panels.low + (q < panels.high), width = vecs * TILE_LANES;
@@ -195,6 +200,7 @@ static void conv_activate(const conv_work *w, size_t begin, size_t end, size_t i
         }
 }
 
+#include "images.h"
 #include "winograd.h"
 
 KERNEL(conv_forward, conv)
@@ -205,21 +211,31 @@ KERNEL(conv_forward, conv)
     }
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[TILE_ISA][FNN_DTYPE];
+    const size_t taps = fnn_conv_taps(s.taps), k_all = s.channels * taps;
+    const int dense = fnn_conv_is_dense(a);
+    if (fnn_conv_is_over_images(&s, dense, TILE_LANES, sizeof(tile_real)) && (fnn_conv_inside(&s) || conv_finite(a->weight, s.groups * s.rows * k_all))) {
+        const fnn_conv_images_plan plan = fnn_conv_make_images_plan(&s, TILE_LANES, TILE_ROWS, sizeof(tile_real), parts);
+        conv_over_images(a, &s, &plan, part, parts);
+        return;
+    }
     const fnn_conv_plan plan = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, sizeof(tile_real), parts);
-    const size_t taps = fnn_conv_taps(s.taps), in_channel = s.x_size[0] * s.x_size[1] * s.x_size[2], y_plane = a->y_size[0] * a->y_size[1] * a->y_size[2];
-    const int dense = a->y_step[0] == 1 && a->y_step[1] == 1 && a->y_step[2] == 1;
-    tile_real *scratch = (tile_real *)a->scratch + part * (plan.offsets + plan.buffer + plan.panels);
+    const size_t in_channel = s.x_size[0] * s.x_size[1] * s.x_size[2], y_plane = a->y_size[0] * a->y_size[1] * a->y_size[2];
+    tile_real *scratch = (tile_real *)a->scratch + part * (2 * plan.terms + plan.buffer + plan.panels), *buffer = scratch + 2 * plan.terms;
+    ptrdiff_t *order = (ptrdiff_t *)(scratch + plan.terms);
     conv_span span[FNN_CONV_COLUMNS], place[FNN_CONV_COLUMNS];
     conv_work w = {0};
     w.a = a;
     w.offsets = (ptrdiff_t *)scratch;
-    w.panels = scratch + plan.offsets + plan.buffer;
-    w.k_all = s.channels * taps;
+    w.order = order;
+    w.panels = buffer + plan.buffer;
+    w.k_all = k_all;
     w.y_row = (ptrdiff_t)y_plane;
     w.span = span;
     w.place = dense ? place : span;
     w.buffered = !plan.view.in_place;
     conv_offsets((ptrdiff_t *)scratch, &s, &plan.view, plan.chunk);
+    for (size_t k = 0; k < plan.chunk * taps; ++k)
+        order[k] = (ptrdiff_t)k;
 
     size_t unit, last;
     const gemm_cut tiles = gemm_cut_evenly(s.rows, TILE_ROWS);
@@ -241,11 +257,11 @@ KERNEL(conv_forward, conv)
         const tile_real *x = (const tile_real *)a->x + group * s.channels * in_channel;
         for (size_t c = 0; c == 0 || c < s.channels; c += plan.chunk) {
             const size_t channels = s.channels - c < plan.chunk ? s.channels - c : plan.chunk;
-            w.patches = scratch + plan.offsets;
+            w.patches = buffer;
             if (plan.view.in_place)
                 w.patches = x + c * in_channel + fnn_conv_start(&s, &plan.view, start);
             else
-                conv_fill(scratch + plan.offsets, x, &s, &plan.view, start, extent, c, groups * channels);
+                conv_fill(buffer, x, &s, &plan.view, start, extent, c, groups * channels);
             w.k = channels * taps, w.k_before = c * taps;
             for (size_t g = group; g < group + groups; ++g, w.patches += plan.view.channel * (ptrdiff_t)channels) {
                 w.y = (tile_real *)a->y + g * s.rows * y_plane;

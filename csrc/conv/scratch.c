@@ -12,7 +12,7 @@ static size_t bytes(const fnn_conv_view *v, const fnn_conv_blocks *b, size_t cha
 int fnn_conv_winograd(const fnn_conv_args *a)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    return a->y_step[0] == 1 && a->y_step[1] == 1 && a->y_step[2] == 1 && fnn_conv_is_winograd(&s);
+    return fnn_conv_is_dense(a) && fnn_conv_is_winograd(&s);
 }
 
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)
@@ -29,7 +29,11 @@ size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
     if (a->winograd)
         return fnn_winograd_make_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
     const fnn_conv_plan p = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, size, parts);
-    return bytes(&p.view, &p.blocks, p.bunch * p.chunk, p.offsets + p.buffer + p.panels, size);
+    const size_t blocks = bytes(&p.view, &p.blocks, p.bunch * p.chunk, 2 * p.terms + p.buffer + p.panels, size);
+    if (!fnn_conv_is_over_images(&s, fnn_conv_is_dense(a), sizes->lanes, size))
+        return blocks;
+    const size_t images = fnn_conv_make_images_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
+    return images > blocks ? images : blocks;
 }
 
 size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *a, fnn_dtype dtype, size_t parts)

@@ -1,10 +1,11 @@
 /* tile.h — the innermost loop of a convolution: up to TILE_ROWS rows by a few vectors of positions, kept in registers while k runs. As
- * gemm/tile.h, but each vector of B has its own address, b[v] + offsets[k], since patches are read where they are.
+ * gemm/tile.h, but each vector of B has its own address, b[v] + offsets[k], since patches are read where they are, and some terms may be left out:
+ * the weights that go with it are those of term order[k].
  * Compiled for every pair in the instruction set's TILE_LIST. */
 
 typedef struct conv_tile_args {
-    const tile_real *a;             /* k x rows */
-    const ptrdiff_t *offsets;       /* k */
+    const tile_real *a;             /* terms x rows */
+    const ptrdiff_t *offsets, *order;   /* k */
     const tile_real *bias;          /* rows, or NULL */
     size_t k;
     ptrdiff_t c_step;               /* from a row of the result to the next */
@@ -22,7 +23,7 @@ FNN_INLINE void conv_tile_run(const conv_tile_args *t, const int rows, const int
     tile_mask mask[8];
     const tile_real *a = t->a, *b[8];
     tile_real *c[8];
-    const ptrdiff_t *offset = t->offsets, c_step = t->c_step;
+    const ptrdiff_t *offset = t->offsets, *order = t->order, c_step = t->c_step;
     int whole = 1; /* vectors */
     TILE_UNROLL for (int v = 0; v < vecs; ++v) {
         b[v] = t->b[v];
@@ -39,12 +40,13 @@ FNN_INLINE void conv_tile_run(const conv_tile_args *t, const int rows, const int
             TILE_UNROLL for (int v = 0; v < vecs; ++v)
                 sum[r][v] = tile_zero();
     }
-    for (size_t k = t->k; k > 0; --k, ++offset, a += rows) {
+    for (size_t k = t->k; k > 0; --k, ++offset, ++order) {
+        const tile_real *number = a + *order * rows;
         tile_vec x[8];
         TILE_UNROLL for (int v = 0; v < vecs; ++v)
             x[v] = tile_load(b[v] + *offset);
         TILE_UNROLL for (int r = 0; r < rows; ++r) {
-            const tile_vec y = tile_set1(a[r]);
+            const tile_vec y = tile_set1(number[r]);
             TILE_UNROLL for (int v = 0; v < vecs; ++v)
                 sum[r][v] = tile_fma(y, x[v], sum[r][v]);
         }
