@@ -17,6 +17,16 @@ WINOGRAD = (
     (1, 530, 16, (7, 7), (3, 3), 1, 1, 1, 1),
     (1, 17, 150, (8, 8), (3, 3), 1, 1, 1, 1),
 )
+IMAGES = (  # enough of them for vectors across the batch
+    (16, 6, 16, (14, 14), (5, 5), 1, 0, 1, 1),
+    (31, 1, 6, (12, 13), (5, 5), 1, 2, 1, 1),
+    (16, 8, 10, (5, 6), (3, 3), 2, 1, 1, 2),
+    (33, 20, 20, (4, 4), (3, 3), 1, 1, 1, 1),
+    (16, 4, 6, (3, 4, 5), (3, 2, 3), 1, 1, 1, 1),
+    (16, 7, 9, (12,), (3,), 1, 2, 2, 1),
+    (64, 12, 12, (3, 3), (3, 3), 1, 1, 1, 12),
+    (30, 9, 3, (2, 3), (4, 4), 1, 3, 1, 1),
+)
 SHAPES = (
     (1, 1, 1, (1,), (1,), 1, 0, 1, 1),
     (2, 3, 5, (9,), (3,), 1, 1, 1, 1),
@@ -45,6 +55,7 @@ SHAPES = (
     (3, 4, 20, (12, 10), (3, 3), 1, 0, 1, 1),
     (2, 29, 30, (1, 19), (3, 3), 1, (1, 3), 1, 1),
     *WINOGRAD,
+    *IMAGES,
 )
 EMPTY = ((0, 3, 4, (5, 5), (3, 3), 1, 1, 1, 1), (2, 0, 4, (5, 5), (3, 3), 1, 1, 1, 1), (2, 3, 0, (5, 5), (3, 3), 1, 1, 1, 1), (2, 3, 4, (0, 5), (3, 3), 1, 2, 1, 1))
 
@@ -124,7 +135,7 @@ def test_padding_by_name(padding, taps, rng):
     check(kernels.conv_backward(dy, x, w, padding=padding, dilation=2), reference.conv_backward, dy, x, w, options={"padding": padding, "dilation": 2})
 
 
-@pytest.mark.parametrize("shape", [SHAPES[i] for i in (2, 3, 5, 6, 7, 9, 11, 13, 15, 18, 19, 21, 22, 23, 24, 25, 27, 28, 29, 30, 32)], ids=str)
+@pytest.mark.parametrize("shape", [SHAPES[i] for i in (2, 3, 5, 6, 7, 9, 11, 13, 15, 18, 19, 21, 22, 23, 24, 25, 27, 28, 29, 30, 32, *range(33, 41))], ids=str)
 def test_is_bitwise_equal_across_instruction_sets_and_threads(shape, dtype, rng):
     x, w, b = operands(shape, dtype, rng)
     options = dict(zip(("stride", "padding", "dilation", "groups"), shape[-4:], strict=True))
@@ -142,6 +153,20 @@ def test_an_image_alone_equals_the_image_in_a_batch(dtype, rng):
         for i in range(len(x)):
             np.testing.assert_array_equal(kernels.conv(x[i], w, b, padding=1), y[i])
             np.testing.assert_array_equal(kernels.conv_backward(dy[i], x[i], w, padding=1)[0], dx[i])
+
+
+@pytest.mark.parametrize("number", (1, np.inf, np.nan))
+@pytest.mark.parametrize("shape", IMAGES, ids=str)
+def test_an_image_alone_equals_the_image_in_a_bundle(shape, number, dtype, rng):
+    x, w, b = operands(shape, dtype, rng)
+    w.flat[0] = number
+    options = dict(zip(("stride", "padding", "dilation", "groups"), shape[-4:], strict=True))
+    y = kernels.conv(x, w, b, **options)
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    dx = kernels.conv_backward(dy, x, w, **options)[0]
+    for i in range(len(x)):
+        np.testing.assert_array_equal(kernels.conv(x[i], w, b, **options), y[i])
+        np.testing.assert_array_equal(kernels.conv_backward(dy[i], x[i], w, **options)[0], dx[i])
 
 
 @pytest.mark.parametrize("channels", (16, 64))
