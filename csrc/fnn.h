@@ -74,6 +74,11 @@ fnn_isa fnn_isa_best(void);
  * outputs are then unspecified). One caller at a time has the workers; others run their shares themselves. */
 int fnn_run(fnn_kernel kernel, const void *args, size_t parts);
 
+/* For kernels whose shares need what earlier ones have written. Shares are taken in ascending order, so those before a share have been run or are being run by
+ * threads that need not wait for it. fnn_share_done: the calling share has written all. fnn_wait_for_shares: until so many have said so; nonzero means give up. */
+void fnn_share_done(void);
+int fnn_wait_for_shares(size_t shares);
+
 /* For kernels whose shares may run longer than some 20 ms: to be asked every few ms of work; nonzero means give up. */
 int fnn_interrupted(void);
 
@@ -159,7 +164,7 @@ size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *args, fnn_dtype dtype
 
 /* recurrent/sizes.c: vectors of units in a panel of packed weights, and the numbers in all panels ------------------------ */
 
-size_t fnn_recurrent_panel(fnn_dtype dtype, size_t units, size_t rows);
+size_t fnn_recurrent_panel(fnn_dtype dtype, size_t units, size_t rows, size_t pieces);
 size_t fnn_recurrent_packed(fnn_dtype dtype, size_t k, size_t gates, size_t units);
 
 /* Shares ------------------------------------------------------------------------------------------------------------ */

@@ -14,11 +14,11 @@
 #else
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 #endif
 #if defined(__linux__)
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -134,6 +134,16 @@ static inline void os_pause(void)
     __asm__ volatile("isb" ::: "memory");
 #elif defined(_M_ARM64)
     __isb(_ARM64_BARRIER_SY);
+#endif
+}
+
+/* Let other threads have the processor, if any wait for it. */
+static inline void os_yield(void)
+{
+#if defined(_WIN32)
+    SwitchToThread();
+#else
+    sched_yield();
 #endif
 }
 

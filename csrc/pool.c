@@ -48,6 +48,7 @@
 #define LAST_NS (1 * OS_MS)             /* the caller, for the last worker */
 #define POLL_NS (50 * OS_MS)
 
+enum { WAIT_TURNS = 1000 };             /* of a share that waits for others, until it looks for an interrupt and yields: some 20 us */
 enum { KEPT_OFF = 16 };                 /* so many workers are kept off the caller's processor: it costs a microsecond each */
 
 /* One outermost fnn_run or fnn_plan_replay; on its caller's stack. */
@@ -63,12 +64,14 @@ typedef struct sleeper {
     atomic_int off;                     /* 1 + the processor that it is kept off; 0: none */
 } sleeper;
 
-/* The three counters that many threads write are a cache line or two apart from all else. */
+/* The counters that many threads write are a cache line or two apart from all else. */
 typedef struct pool {
     os_word seats;                      /* workers that the job still takes */
     char gap_1[128];
     atomic_size_t next;                 /* the first share that nobody has taken */
     char gap_2[128];
+    atomic_size_t done;                 /* shares that have called fnn_share_done */
+    char gap_done[128];
     os_word left;                       /* helpers wanted at first, less those that have left */
     char gap_3[128];
     atomic_uint wake_at;                /* the caller sleeps until `left` is this less 1; 0: it does not sleep */
@@ -95,8 +98,8 @@ static atomic_int may_spin;             /* there are no more threads than proces
 static atomic_int start_failed;         /* the system gave no more threads: do not ask for each job again */
 static int (*poll_hook)(void);
 
-/* What the thread works for: the run, or NULL. */
-static OS_THREAD_LOCAL struct self { run *run; int is_worker; int shielded; } self;
+/* What the thread works for: the run, or NULL; the job's `done`, or NULL where one share runs after the other. */
+static OS_THREAD_LOCAL struct self { run *run; atomic_size_t *done; int is_worker; int shielded; } self;
 
 /* Interrupts -------------------------------------------------------------------------------------------------------- */
 
@@ -127,6 +130,26 @@ static int interrupted(const struct self *me)
 int fnn_interrupted(void)
 {
     return self.run && interrupted(&self);
+}
+
+void fnn_share_done(void)
+{
+    if (self.done)
+        atomic_fetch_add_explicit(self.done, 1, memory_order_release);
+}
+
+int fnn_wait_for_shares(size_t shares)
+{
+    const struct self *me = &self;
+    for (unsigned turn = 1; me->done && atomic_load_explicit(me->done, memory_order_acquire) < shares; turn++) {
+        os_pause();
+        if (turn % WAIT_TURNS)
+            continue;
+        if (interrupted(me))
+            return 1;
+        os_yield();
+    }
+    return me->run && atomic_load_explicit(&me->run->cancelled, memory_order_relaxed);
 }
 
 int fnn_shield(int on)
@@ -177,9 +200,10 @@ static void wait_for_seat(pool *p, sleeper *me, os_cpus *cpus)
     }
 }
 
-static void work(const struct self *me, pool *p)
+static void work(struct self *me, pool *p)
 {
     size_t parts = p->parts;
+    me->done = &p->done;
     for (;;) {
         size_t part = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
         if (part >= parts)
@@ -299,7 +323,7 @@ static void wait_for_workers(const struct self *me, pool *p, unsigned withdrawn,
     atomic_store(&p->wake_at, 0);
 }
 
-static void run_shared(const struct self *me, pool *p, fnn_kernel kernel, const void *args, size_t parts, unsigned helpers)
+static void run_shared(struct self *me, pool *p, fnn_kernel kernel, const void *args, size_t parts, unsigned helpers)
 {
     unsigned forks_before = atomic_load(&forks);
     p->kernel = kernel;
@@ -307,10 +331,12 @@ static void run_shared(const struct self *me, pool *p, fnn_kernel kernel, const 
     p->parts = parts;
     p->run = me->run;
     atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->done, 0, memory_order_relaxed);
     atomic_store_explicit(&p->left.value, helpers, memory_order_relaxed);
     atomic_store(&p->seats.value, helpers);
     call_workers(p, helpers);
     work(me, p);
+    me->done = NULL;
     if (atomic_load(&forks) != forks_before)    /* forked by the hook: neither the workers nor the pool are this process's */
         return;
     wait_for_workers(me, p, atomic_exchange(&p->seats.value, 0), forks_before);
@@ -318,18 +344,21 @@ static void run_shared(const struct self *me, pool *p, fnn_kernel kernel, const 
         atomic_store(&taken, 0);
 }
 
-static void run_alone(const struct self *me, fnn_kernel kernel, const void *args, size_t parts)
+static void run_alone(struct self *me, fnn_kernel kernel, const void *args, size_t parts)
 {
+    atomic_size_t *done = me->done;     /* of a run that this one is inside of */
+    me->done = NULL;
     for (size_t part = 0; part < parts; part++) {
         kernel(args, part, parts);
         if (part + 1 < parts && interrupted(me))
-            return;
+            break;
     }
+    me->done = done;
 }
 
-static void run_all(const struct self *me, fnn_kernel kernel, const void *args, size_t parts)
+static void run_all(struct self *me, fnn_kernel kernel, const void *args, size_t parts)
 {
-    if (parts == 1) {
+    if (parts == 1) {                   /* no share to wait for */
         kernel(args, 0, 1);
         return;
     }

@@ -97,6 +97,19 @@ def test_results_are_bitwise_equal_across_threads_and_instruction_sets(kind, ste
     assert_same_bits(run)
 
 
+@pytest.mark.parametrize("rows", (1, 3))
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_that_share_the_units_of_each_step_give_the_same_bits(kind, rows, dtype, rng):
+    x, weights, states = problem(rng, kind, 12, rows, 6, 170, 2, dtype)
+    assert_same_bits(lambda: function(kind, kernels)(x, weights, *states)[:-1])
+
+    def run():
+        result = function(kind, kernels)(x, weights, save=True)
+        return (*result[:-1], *(a for saved in result[-1] for a in saved if a is not None))
+
+    assert_same_bits(run)
+
+
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("steps, rows, units", SIZES)
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,7 +4,8 @@
  * small, which spares its way through memory; those for the gradients of weights and inputs are made after it. What is left is a chain of steps: panels.h has the
  * product of a step, cells.h what is behind it. A share takes rows of
  * the batch through all steps, so that no share ever waits for another one; h, c and the gates' gradients at hand lie side by side in its
- * scratch memory, whatever the order of the arrays over time.
+ * scratch memory, whatever the order of the arrays over time. Where there are too few rows for that, a forward goes in pieces: a share is some of the units of all rows for one step,
+ * and waits for all pieces of the step before.
  *
  * Backward goes through the steps in the opposite order and makes, for each, the product of the gates' gradients of the step that it comes
  * from; the arithmetic behind it is that of the step at hand. */
@@ -14,16 +15,20 @@
 /* Rows of a power of two of bytes would all lie in the same few places of L1. */
 FNN_INLINE size_t recurrent_pitch(size_t n) { return n * sizeof(T) % 1024 ? n : n + 64 / sizeof(T); }
 
+/* Panels of so many vectors. */
+FNN_INLINE size_t recurrent_count(size_t units, size_t panel) { return fnn_gemm_ceil(fnn_gemm_ceil(units, TILE_LANES), panel); }
+
 enum { RECURRENT_LOOK = 16 }; /* steps from one look for an interrupt to the next: a small step takes no longer than a look */
 
-/* A step: the product of the state with the weights, of the input with its weights where these are packed too, and the cell behind them. */
-static void recurrent_product(recurrent_step *s, const recurrent_panels *p, const T *state, size_t pitch, const recurrent_panels *input, size_t rows, recurrent_cell cell)
+/* A step: the product of the state with the weights, of the input with its weights where these are packed too, and the cell behind them; panels [panel, end). */
+static void recurrent_panels_product(recurrent_step *s, const recurrent_panels *p, const T *state, size_t pitch, const recurrent_panels *input, size_t rows, recurrent_cell cell,
+                                     size_t panel, size_t end)
 {
     enum { SIZE = RECURRENT_GATES * RECURRENT_TILES * RECURRENT_TILE };
     _Alignas(64) T product[SIZE], of_input[SIZE];
     const size_t vectors = fnn_gemm_ceil(p->units, TILE_LANES);
-    for (size_t first = 0, vecs; first < vectors; first += vecs) {
-        vecs = vectors - first < p->panel ? vectors - first : p->panel;
+    for (; panel < end; ++panel) {
+        const size_t first = panel * p->panel, vecs = vectors - first < p->panel ? vectors - first : p->panel;
         const size_t width = vecs * TILE_LANES, unit = first * TILE_LANES, units = p->units - unit < width ? p->units - unit : width;
         const size_t most = recurrent_tile_rows(vecs);
         const gemm_cut blocks = gemm_cut_evenly(rows, RECURRENT_TILES * most);
@@ -46,6 +51,11 @@ static void recurrent_product(recurrent_step *s, const recurrent_panels *p, cons
             }
         }
     }
+}
+
+static void recurrent_product(recurrent_step *s, const recurrent_panels *p, const T *state, size_t pitch, const recurrent_panels *input, size_t rows, recurrent_cell cell)
+{
+    recurrent_panels_product(s, p, state, pitch, input, rows, cell, 0, recurrent_count(p->units, p->panel));
 }
 
 /* The same where there is nothing to multiply: `product` is rows x gates x units, or NULL: it is 0. */
@@ -75,30 +85,100 @@ static void recurrent_load(T *to, size_t pitch, const T *from, size_t rows, size
     for (size_t r = 0; r < rows; ++r) recurrent_or_zero(to + r * pitch, from ? from + r * n : NULL, n);
 }
 
+/* What the steps of rows from `first` on have in common. */
+static recurrent_step recurrent_start(const fnn_recurrent_args *a, size_t first, size_t rows, fnn_kernel function)
+{
+    recurrent_step s = {.f = a, .function = function, .lengths = a->lengths ? a->lengths + first : NULL, .apart = a->apart, .units = a->units};
+    s.pitch = recurrent_pitch(a->size), s.hidden_pitch = recurrent_pitch(a->units);
+    s.state = (T *)a->scratch + first * (2 * s.pitch + a->units + s.hidden_pitch);
+    s.next = s.state + rows * s.pitch;
+    s.c = s.next + rows * s.pitch;
+    s.hidden = a->projection ? s.c + rows * a->units : NULL;
+    return s;
+}
+
+/* Before the first step. */
+static void recurrent_load_state(const fnn_recurrent_args *a, const recurrent_step *s, size_t first, size_t rows)
+{
+    recurrent_load(s->state, s->pitch, a->h ? (const T *)a->h + first * a->size : NULL, rows, a->size);
+    recurrent_load(s->c, a->units, a->c ? (const T *)a->c + first * a->units : NULL, rows, a->units);
+}
+
+/* Step `i`: where it is in the arrays over time. At the first one h before it is saved, at each but the last that before the next. */
+static void recurrent_enter(const fnn_recurrent_args *a, recurrent_step *s, size_t i, size_t first)
+{
+    s->t = a->reverse ? a->steps - 1 - i : i;
+    s->place = s->t * a->step + first * a->apart;
+    s->before = a->before && i + 1 < a->steps ? recurrent_at(s, a->before, 0, a->size) + (a->reverse ? -1 : 1) * (ptrdiff_t)(a->step * a->size) : NULL;
+}
+
+static void recurrent_save_first(const fnn_recurrent_args *a, const recurrent_step *s, size_t rows)
+{
+    for (size_t r = 0; a->before && r < rows; ++r)
+        recurrent_copy(recurrent_at(s, a->before, r, a->size), s->state + r * s->pitch, a->size);
+}
+
+/* The last state of the rows from `first` on: from `unit` on, `size` numbers of h and `units` of c. */
+static void recurrent_leave(const fnn_recurrent_args *a, const recurrent_step *s, size_t first, size_t rows, size_t unit, size_t size, size_t units)
+{
+    for (size_t r = 0; r < rows; ++r) {
+        recurrent_copy((T *)a->h_last + (first + r) * a->size + unit, s->state + r * s->pitch + unit, size);
+        if (a->c_last) recurrent_copy((T *)a->c_last + (first + r) * a->units + unit, s->c + r * a->units + unit, units);
+    }
+}
+
+/* Share 0 loads the state, the others are the pieces of one step after the other. */
+static void recurrent_piece(const fnn_recurrent_args *a, size_t part, size_t gates, recurrent_cell cell, fnn_kernel function)
+{
+    const recurrent_panels panels = {a->packed, a->size, gates, a->units, a->panel, a->bias};
+    const recurrent_panels input = {a->input_packed, a->inputs, gates, a->units, a->panel, a->input_bias};
+    recurrent_step s = recurrent_start(a, 0, a->rows, function);
+    if (part == 0) {
+        recurrent_load_state(a, &s, 0, a->rows);
+        recurrent_enter(a, &s, 0, 0);
+        recurrent_save_first(a, &s, a->rows);
+        fnn_share_done();
+        return;
+    }
+    const size_t i = (part - 1) / a->pieces;
+    size_t first, end;
+    fnn_share(recurrent_count(a->units, a->panel), 1, (part - 1) % a->pieces, a->pieces, &first, &end);
+    if (fnn_wait_for_shares(1 + i * a->pieces))
+        return;
+    if (i % 2) {
+        T *swap = s.state;
+        s.state = s.next, s.next = swap;
+    }
+    recurrent_enter(a, &s, i, 0);
+    recurrent_panels_product(&s, &panels, s.state, s.pitch, &input, a->rows, cell, first, end);
+    if (i + 1 == a->steps && first < end) {
+        const size_t unit = first * a->panel * TILE_LANES, last = end * a->panel * TILE_LANES, units = (last < a->units ? last : a->units) - unit;
+        s.state = s.next;
+        recurrent_leave(a, &s, 0, a->rows, unit, units, units);
+    }
+    fnn_share_done();
+}
+
 static void recurrent_forward(const fnn_recurrent_args *a, size_t part, size_t parts, size_t gates, recurrent_cell cell, fnn_kernel function)
 {
+    if (a->pieces > 1) {
+        recurrent_piece(a, part, gates, cell, function);
+        return;
+    }
     size_t first, end;
     fnn_share(a->rows, 1, part, parts, &first, &end);
     const size_t rows = end - first, units = a->units, size = a->size;
     const recurrent_panels panels = {a->packed, size, gates, units, a->panel, a->bias};
     const recurrent_panels input = {a->input_packed, a->inputs, gates, units, a->panel, a->input_bias};
     const recurrent_panels projection = {a->projection, units, 1, size, a->projection_panel, 0};
-    recurrent_step s = {.f = a, .function = function, .lengths = a->lengths ? a->lengths + first : NULL, .apart = a->apart, .units = units};
-    s.pitch = recurrent_pitch(size), s.hidden_pitch = recurrent_pitch(units);
-    s.state = (T *)a->scratch + first * (2 * s.pitch + units + s.hidden_pitch);
-    s.next = s.state + rows * s.pitch;
-    s.c = s.next + rows * s.pitch;
-    s.hidden = a->projection ? s.c + rows * units : NULL;
-    recurrent_load(s.state, s.pitch, a->h ? (const T *)a->h + first * size : NULL, rows, size);
-    recurrent_load(s.c, units, a->c ? (const T *)a->c + first * units : NULL, rows, units);
+    recurrent_step s = recurrent_start(a, first, rows, function);
+    recurrent_load_state(a, &s, first, rows);
     for (size_t i = 0; rows && i < a->steps; ++i) {
-        s.t = a->reverse ? a->steps - 1 - i : i;
-        s.place = s.t * a->step + first * a->apart;
+        recurrent_enter(a, &s, i, first);
         if (i % RECURRENT_LOOK == 0 && fnn_interrupted())
             return;
-        for (size_t r = 0; !i && a->before && r < rows; ++r)
-            recurrent_copy(recurrent_at(&s, a->before, r, size), s.state + r * s.pitch, size);
-        s.before = a->before && i + 1 < a->steps ? recurrent_at(&s, a->before, 0, size) + (a->reverse ? -1 : 1) * (ptrdiff_t)(a->step * size) : NULL;
+        if (!i)
+            recurrent_save_first(a, &s, rows);
         if (recurrent_any(&s, rows)) {
             if (a->packed)
                 recurrent_product(&s, &panels, s.state, s.pitch, &input, rows, cell);
@@ -115,10 +195,7 @@ static void recurrent_forward(const fnn_recurrent_args *a, size_t part, size_t p
                 if (s.before) recurrent_copy(s.before + r * s.apart * size, s.state + r * s.pitch, size);
             }
     }
-    for (size_t r = 0; r < rows; ++r) {
-        recurrent_copy((T *)a->h_last + (first + r) * size, s.state + r * s.pitch, size);
-        if (a->c_last) recurrent_copy((T *)a->c_last + (first + r) * units, s.c + r * units, units);
-    }
+    recurrent_leave(a, &s, first, rows, 0, size, units);
 }
 
 static void recurrent_backward(const fnn_recurrent_backward_args *a, size_t part, size_t parts, size_t gates, recurrent_cell cell, fnn_kernel function)

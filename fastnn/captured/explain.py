@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.captured.assemble import Calls
+from fastnn.kernels._core import get_num_threads
 from fastnn.kernels._replay import Ready
 from fastnn.nn.module import Array
 
@@ -44,7 +45,7 @@ def table(ready: Ready, seconds: list[float], title: str) -> str:
         numbers = " ".join(f"{name}={_number(value)}" for name, value in call.numbers().items() if not name.endswith(("_row", "_col", "_stride")))
         kernel = call.kernel.removesuffix("_forward")
         rows.append((
-            str(call.label), call.label.phase, kernel, numbers if len(numbers) <= _LONGEST else numbers[: _LONGEST - 1] + "…", str(call.parts),
+            str(call.label), call.label.phase, kernel, numbers if len(numbers) <= _LONGEST else numbers[: _LONGEST - 1] + "…", str(min(call.parts, get_num_threads())),
             readable(sum(touched.values())), f"{time * 1e6:.2f}", f"{100 * time / total:.1f}",
         ))  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

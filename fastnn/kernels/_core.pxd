@@ -43,7 +43,7 @@ cdef size_t conv_scratch(const fnn_conv_args *args, int dtype, size_t parts) noe
 cdef size_t conv_weight_scratch(const fnn_conv_weight_args *args, int dtype, size_t parts) noexcept
 
 # How the weights of a recurrent layer's steps are packed: vectors of units in a panel, and the numbers in all panels.
-cdef size_t recurrent_panel(int dtype, size_t units, size_t rows) noexcept
+cdef size_t recurrent_panel(int dtype, size_t units, size_t rows, size_t pieces) noexcept
 cdef size_t recurrent_packed(int dtype, size_t k, size_t gates, size_t units) noexcept
 
 # Recorded calls made ready to be replayed; see _core.pyx.

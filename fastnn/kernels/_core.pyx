@@ -29,7 +29,7 @@ cdef extern from "fnn.h" nogil:
     int fnn_conv_weight_winograd(const fnn_conv_weight_args *args)
     size_t fnn_conv_scratch(const fnn_conv_args *args, fnn_dtype dtype, size_t parts)
     size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *args, fnn_dtype dtype, size_t parts)
-    size_t fnn_recurrent_panel(fnn_dtype dtype, size_t units, size_t rows)
+    size_t fnn_recurrent_panel(fnn_dtype dtype, size_t units, size_t rows, size_t pieces)
     size_t fnn_recurrent_packed(fnn_dtype dtype, size_t k, size_t gates, size_t units)
 
 cdef extern from "Python.h":
@@ -320,8 +320,8 @@ cdef size_t conv_weight_scratch(const fnn_conv_weight_args *args, int dtype, siz
     return fnn_conv_weight_scratch(args, <fnn_dtype>dtype, parts)
 
 
-cdef size_t recurrent_panel(int dtype, size_t units, size_t rows) noexcept:
-    return fnn_recurrent_panel(<fnn_dtype>dtype, units, rows)
+cdef size_t recurrent_panel(int dtype, size_t units, size_t rows, size_t pieces) noexcept:
+    return fnn_recurrent_panel(<fnn_dtype>dtype, units, rows, pieces)
 
 
 cdef size_t recurrent_packed(int dtype, size_t k, size_t gates, size_t units) noexcept:

@@ -35,6 +35,15 @@ cdef struct Sizes:
     ptrdiff_t steps, rows, inputs, gates, units, size, directions
 
 
+# Less than this for a piece of a step does not pay for waiting for the others.
+cdef double CYCLES_PER_PIECE = 2000
+
+
+def has_projection(entry):
+    """Whether a direction's weights have one."""
+    return len(entry) == 5 and entry[4] is not None
+
+
 cdef Sizes sizes_of(Cell cell, cnp.ndarray x, cnp.ndarray table, list weights, bint batch_first) except *:
     """The sizes, once x, the table and all weights are known to fit them."""
     cdef Sizes s
@@ -61,7 +70,7 @@ cdef Sizes sizes_of(Cell cell, cnp.ndarray x, cnp.ndarray table, list weights, b
             s.units = s.size = entry[0].shape[0] // s.gates
             if len(entry) == 5 and entry[4] is not None:
                 s.size = entry[4].shape[0]
-        projected = len(entry) == 5 and entry[4] is not None
+        projected = has_projection(entry)
         wanted = ((s.gates * s.units, s.inputs), (s.gates * s.units, s.size), (s.gates * s.units,), (s.gates * s.units,), (s.size, s.units))
         for name, array, needed in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"), entry, wanted):
             if array is None and name[0] == "b" or name == "weight_hr" and not projected:
@@ -136,11 +145,24 @@ cdef inline ptrdiff_t pitch(ptrdiff_t n) noexcept:
     return n + 16
 
 
-cdef int run(fnn_kernel kernel, const void *args, size_t size, Sizes s, ptrdiff_t k, int dtype) except -1:
-    """Launch all steps; shares are as large as can be, since a few rows take almost as long as many."""
-    cdef double cycles = 1000 + s.steps * <double>s.rows * s.gates * s.units * (k / (20.0 if dtype == 0 else 10.0) + (4 if dtype == 0 else 8))
-    cdef size_t parts = min(shares(cycles), threads(), <size_t>max(s.rows // 4, 1))
+cdef inline double step_cycles(Sizes s, ptrdiff_t k, int dtype) noexcept:
+    """Those of a row for one step."""
+    return s.gates * <double>s.units * (k / (20.0 if dtype == 0 else 10.0) + (4 if dtype == 0 else 8))
+
+
+cdef int run(fnn_kernel kernel, const void *args, size_t size, Sizes s, ptrdiff_t k, size_t pieces, int dtype) except -1:
+    """Launch all steps. Shares of rows are as large as can be, since a few rows take almost as long as many."""
+    cdef double cycles = 1000 + s.steps * <double>s.rows * step_cycles(s, k, dtype)
+    cdef size_t parts = 1 + s.steps * pieces if pieces > 1 else min(shares(cycles), threads(), <size_t>max(s.rows // 4, 1))
     return launch_shares(kernel, args, size, parts, cycles, True)
+
+
+cdef size_t pieces_of(Sizes s, bint whole, int dtype) noexcept:
+    """How many shares of units a step of a few rows is cut into; 1 where it must be whole, or waiting for each other would cost too much."""
+    cdef double most = s.rows * step_cycles(s, s.size, dtype) / CYCLES_PER_PIECE
+    if whole or s.rows >= 4 or s.steps == 1 or most < 2:
+        return 1
+    return min(<size_t>most, threads())
 
 
 cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c0, object rows, object lengths, bint batch_first, bint save):
@@ -153,7 +175,7 @@ cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c
     cdef cnp.npy_intp shape[3]
     cdef int typenum = cnp.PyArray_TYPE(x), dtype = dtype_index(x)
     cdef ptrdiff_t d
-    cdef size_t projection_panel = recurrent_panel(dtype, s.size, s.rows)
+    cdef size_t projection_panel = recurrent_panel(dtype, s.size, s.rows, 1)
     cdef Scratch scratch
     h, c, counts = state(h0, "h0", x, s, s.size), state(c0, "c0", x, s, s.units), checked_lengths(lengths, s.steps, s.rows)
     y = over_time(s, batch_first, s.directions * s.size, typenum)
@@ -165,7 +187,8 @@ cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c
     args.lengths = <const int64_t *>data(counts)
     args.steps, args.rows, args.inputs, args.units, args.size = s.steps, s.rows, s.inputs, s.units, s.size
     args.step, args.apart, args.y_width = 1 if batch_first else s.rows, s.steps if batch_first else 1, s.directions * s.size
-    args.panel, args.projection_panel = recurrent_panel(dtype, s.units, s.rows), projection_panel
+    args.pieces = pieces_of(s, counts is not None or any(map(has_projection, directions)), dtype)
+    args.panel, args.projection_panel = recurrent_panel(dtype, s.units, s.rows, args.pieces), projection_panel
     stepwise = table is None and by_steps(s, cnp.PyArray_ITEMSIZE(x))
     for d in range(s.directions):
         weight_hh, bias_hh = directions[d][1], directions[d][3]
@@ -180,7 +203,7 @@ cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c
             if table is not None:
                 gates = embedding(gates, ids)
         before = cells = extra = projection = None
-        projected = len(directions[d]) == 5 and directions[d][4] is not None
+        projected = has_projection(directions[d])
         if save:
             before = over_time(s, batch_first, s.size, typenum)
             if cell == LSTM:
@@ -202,7 +225,7 @@ cdef tuple forward(Cell cell, object inputs, object weights, object h0, object c
         args.reverse, args.bias, args.input_bias = d, bias_hh is not None, directions[d][2] is not None
         scratch = borrow(s.rows * (2 * pitch(s.size) + s.units + pitch(s.units)) * cnp.PyArray_ITEMSIZE(x))
         args.scratch = scratch.data
-        run(forward_kernel(cell, dtype), &args, sizeof(args), s, s.size if projection is None else 2 * s.size, dtype)
+        run(forward_kernel(cell, dtype), &args, sizeof(args), s, s.size if projection is None else 2 * s.size, args.pieces, dtype)
         give_back(scratch)
         saved.append((gates, before, cells, extra))
     return y, h_n, c_n, saved
@@ -248,7 +271,7 @@ cdef tuple backward(Cell cell, object dys, object inputs, object weights, object
     args.lengths = <const int64_t *>data(counts)
     args.steps, args.rows, args.units, args.size = s.steps, s.rows, s.units, s.size
     args.step, args.apart, args.y_width = 1 if batch_first else s.rows, s.steps if batch_first else 1, s.directions * s.size
-    args.panel, args.projection_panel = recurrent_panel(dtype, s.size, s.rows), recurrent_panel(dtype, s.units, s.rows)
+    args.panel, args.projection_panel = recurrent_panel(dtype, s.size, s.rows, 1), recurrent_panel(dtype, s.units, s.rows, 1)
     if counts is not None and table is None:
         valid = over_time(s, batch_first, s.inputs, typenum)
     args.x, args.inputs = cnp.PyArray_DATA(x), s.inputs
@@ -260,7 +283,7 @@ cdef tuple backward(Cell cell, object dys, object inputs, object weights, object
         targets = (None,) * 5 if gradients is None else (tuple(gradients[d]) + (None,))[:5]
         add_to = (False,) * 5 if gradients is None else (tuple(accumulate[d]) + (False,))[:5]
         dgates = over_time(s, batch_first, s.gates * s.units, typenum)
-        projected = len(directions[d]) == 5 and directions[d][4] is not None
+        projected = has_projection(directions[d])
         dextra = projection = packed = None
         if cell == GRU or projected:
             dextra = over_time(s, batch_first, s.size if projected else s.gates * s.units, typenum)
@@ -276,7 +299,7 @@ cdef tuple backward(Cell cell, object dys, object inputs, object weights, object
         args.reverse, args.valid = d, data(valid) if d == 0 else NULL
         scratch = borrow(s.rows * (2 * pitch(s.gates * s.units) + 2 * pitch(s.size) + s.units) * cnp.PyArray_ITEMSIZE(x))
         args.scratch = scratch.data
-        run(backward_kernel(cell, dtype), &args, sizeof(args), s, s.size if projection is None else 2 * s.size, dtype)
+        run(backward_kernel(cell, dtype), &args, sizeof(args), s, s.size if projection is None else 2 * s.size, 1, dtype)
         give_back(scratch)
         of_x = dgates if table is None else embedding_backward(dgates, ids, cnp.PyArray_DIM(table, 0))
         one, dw_ih, db_ih = linear_backward(

@@ -128,6 +128,41 @@ static void test_nested_runs(void)
 }
 
 #if !defined(EMULATED)
+/* Each share waits for the four before it to have been done; one of them runs another job meanwhile. */
+typedef struct chain_args { atomic_int done[MOST_PARTS]; atomic_int wrong; size_t stuck; } chain_args;
+
+static void chain(const void *args, size_t part, size_t parts)
+{
+    chain_args *a = (chain_args *)args;
+    (void)parts;
+    if (part == a->stuck)
+        while (!fnn_interrupted())
+            ;
+    if (fnn_wait_for_shares(part / 4 * 4))
+        return;
+    for (size_t i = 0; i < part / 4 * 4; i++)
+        a->wrong |= !atomic_load_explicit(&a->done[i], memory_order_relaxed);
+    if (part == 5)
+        a->wrong |= !runs_each_once(7, 1e-5);
+    atomic_store_explicit(&a->done[part], 1, memory_order_relaxed);
+    fnn_share_done();
+}
+
+static void test_shares_that_wait_for_others(void)
+{
+    static chain_args a;
+    static const size_t threads[] = {1, 2, 3, 8};
+    for (size_t t = 0; t < 4; t++) {
+        fnn_set_threads(threads[t]);
+        for (int i = 0; i < 50; i++) {
+            memset(&a, 0, sizeof a);
+            a.stuck = MOST_PARTS;
+            CHECK(fnn_run(chain, &a, i % 2 ? 997 : 6) == 0);
+            CHECK(!a.wrong && a.done[i % 2 ? 996 : 5]);
+        }
+    }
+}
+
 static int exit_code(pid_t child)
 {
     int status = -1;
@@ -255,6 +290,18 @@ static void test_cancellation(void)
     }
     CHECK(hook_calls_elsewhere == 0);
 
+    /* shares that wait for one that never ends */
+    for (size_t t = 0; t < 3; t++) {
+        static chain_args a;
+        memset(&a, 0, sizeof a);
+        a.stuck = 9;
+        fnn_set_threads(threads[t]);
+        double start = seconds();
+        hook_stops_at = start + 0.1;
+        CHECK(fnn_run(chain, &a, 100) == 1);
+        CHECK(seconds() - start >= 0.1 && seconds() - start < 1.5 && !a.wrong && !a.done[12]);
+    }
+
     /* short runs never call the hook; long ones every 50 ms */
     hook_stops_at = 1e99;
     hook_calls = 0;
@@ -357,6 +404,7 @@ int main(void)
     test_shares_run_at_the_same_time();
     test_eight_callers_at_once();
     test_nested_runs();
+    test_shares_that_wait_for_others();
     test_cancellation();
     test_floating_point_mode();
 #if !defined(EMULATED)
