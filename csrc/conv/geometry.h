@@ -216,7 +216,7 @@ static inline fnn_conv_images_plan fnn_conv_make_images_plan(const fnn_conv_shap
     while (p.deep > 1 && ((double)p.deep * fnn_conv_bundle_bytes(s, lanes, size) > FNN_CONV_BUNDLE_BYTES || fnn_conv_ceil(p.bundles, p.deep) * s->groups < parts))
         --p.deep;
     p.units = fnn_conv_ceil(p.bundles, p.deep);
-    const size_t enough = fnn_conv_ceil(parts, p.units * s->groups ? p.units * s->groups : 1);
+    const size_t units = p.units * s->groups, enough = fnn_conv_ceil(parts, units ? units : 1);
     p.row_parts = enough < tiles ? enough : tiles ? tiles : 1;
     p.terms = fnn_conv_round(s->channels * fnn_conv_taps(s->taps) * sizeof(ptrdiff_t) / size + 1);
     p.x = fnn_conv_round(s->channels * s->x_size[0] * s->x_size[1] * s->x_size[2] * lanes);

@@ -36,7 +36,7 @@ cdef struct Sizes:
 
 
 # Less than this for a piece of a step does not pay for waiting for the others.
-cdef double CYCLES_PER_PIECE = 2000
+cdef double CYCLES_PER_PIECE = 1500
 
 
 def has_projection(entry):
