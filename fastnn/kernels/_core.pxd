@@ -9,8 +9,9 @@ cdef fnn_table *kernels
 cdef int launch(fnn_kernel kernel, const void *args, size_t size, double cycles) except -1
 cdef int launch_shares(fnn_kernel kernel, const void *args, size_t size, size_t parts, double cycles, bint cancellable) except -1
 
-# How many shares work of so many cycles is cut into.
+# How many shares work of so many cycles is cut into; fine: where it may be more of them than threads without being slower.
 cdef size_t shares(double cycles) noexcept nogil
+cdef size_t fine_shares(double cycles) noexcept nogil
 
 # While this thread's launches are recorded: keep `owner`, an array or the tables of one, alive as long as the record. `fresh`: an
 # array that was allocated for this launch and holds nothing yet. `note_number`: a float that was read from a launch's result.

@@ -61,24 +61,34 @@ cdef extern from *:
 
 # One share is at least this many cycles: below it, waking a thread costs more than it brings.
 cdef double CYCLES_PER_SHARE = 20_000
-# Long work is cut to shares of at most this many cycles, equally many for each thread: a thread whose processor others use, too, then takes fewer of them.
-cdef double CYCLES_PER_SLICE = 8_000_000
+# Long work is cut to shares of at most this many cycles, equally many for each thread, so that an interrupt is seen between two of them.
+cdef double CYCLES_PER_SLICE = 50_000_000
+# The same for work that small shares do not make slower: a thread whose processor others use, too, then takes fewer of them.
+cdef double CYCLES_PER_FINE_SLICE = 8_000_000
 # Work below this many cycles keeps the GIL: giving it up and taking it back would be a noticeable part of it.
 cdef double CYCLES_WITH_GIL = 30_000
 
 
 # --- launching ---
 
-cdef size_t shares(double cycles) noexcept nogil:
+cdef size_t sliced(double cycles, double slice) noexcept nogil:
     cdef double parts = cycles / CYCLES_PER_SHARE
     cdef double threads = <double>fnn_threads()
     if parts < 2:
         return 1
     if parts > threads:
         parts = threads
-    if cycles > parts * CYCLES_PER_SLICE:
-        parts *= ceil(cycles / (parts * CYCLES_PER_SLICE))
+    if cycles > parts * slice:
+        parts *= ceil(cycles / (parts * slice))
     return <size_t>parts
+
+
+cdef size_t shares(double cycles) noexcept nogil:
+    return sliced(cycles, CYCLES_PER_SLICE)
+
+
+cdef size_t fine_shares(double cycles) noexcept nogil:
+    return sliced(cycles, CYCLES_PER_FINE_SLICE if fnn_threads() > 1 else CYCLES_PER_SLICE)
 
 
 cdef int launch(fnn_kernel kernel, const void *args, size_t size, double cycles) except -1:

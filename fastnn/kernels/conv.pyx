@@ -17,7 +17,7 @@ cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport SIZE_MAX
 from fastnn.kernels._arrays cimport checked, deliver, dtype_index, new, real, same_dtype, target, writeable
-from fastnn.kernels._core cimport Scratch, borrow, conv_scratch, conv_weight_scratch, conv_weight_winograd, conv_winograd, give_back, kernels, launch, launch_shares, shares
+from fastnn.kernels._core cimport Scratch, borrow, conv_scratch, conv_weight_scratch, conv_weight_winograd, conv_winograd, give_back, kernels, launch, launch_shares, shares, threads
 from fastnn.kernels._table cimport fnn_channel_sums_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args
 
 import os
@@ -203,7 +203,7 @@ cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, in
     cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
     cdef double terms = args.channels * (4 if winograd else taps)       # for a position: 16 for 4 of them
     cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
-    cdef size_t parts = shares(cycles)
+    cdef size_t parts = min(shares(cycles), threads())      # the kernels see interrupts
     cdef cnp.npy_intp elements = args.groups * args.rows * args.channels * (16 if winograd else <size_t>taps)
     cdef cnp.ndarray packed = new(1, &elements, typenum)
     cdef Scratch scratch
@@ -317,7 +317,7 @@ cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Co
     args.winograd = winograd_allowed and conv_weight_winograd(&args)
     taps = 4 if args.winograd else args.taps[0] * args.taps[1] * args.taps[2]
     cycles += c.batch * <double>args.out[0] * args.out[1] * args.out[2] * c.groups * c.rows * c.channels * taps / (16 if dtype == 0 else 8)
-    parts = shares(cycles)
+    parts = min(shares(cycles), threads())
     scratch = scratch_for(conv_weight_scratch(&args, dtype, parts), parts)
     args.scratch = scratch.data
     launch_shares(kernels.conv_weight_gradient[dtype], &args, sizeof(args), parts, cycles, True)

@@ -6,7 +6,7 @@ the inner dimension in ascending order, so a row's result does not depend on the
 cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from fastnn.kernels._arrays cimport deliver, dtype_index, new, real, same_dtype, strided, target
-from fastnn.kernels._core cimport Scratch, borrow, gemm_scratch, give_back, keep, kernels, launch, launch_shares, shares
+from fastnn.kernels._core cimport Scratch, borrow, fine_shares, gemm_scratch, give_back, keep, kernels, launch, launch_shares
 from fastnn.kernels._table cimport fnn_gemm_args, fnn_peak_args, fnn_sum_rows_args
 from fastnn.kernels.activation cimport Map, activation_map
 
@@ -63,7 +63,7 @@ cdef int multiply(fnn_gemm_args *args, int dtype) except -1:
     # multiply-adds, and numbers of A and B to be read
     cdef double work = <double>args.m * args.n * (args.k + 8) + 4 * (<double>args.m + args.n) * args.k
     cdef double cycles = 500 + args.batch * work / (24 if dtype == 0 else 12)
-    cdef size_t parts = shares(cycles), size = gemm_scratch(args, dtype, parts)
+    cdef size_t parts = fine_shares(cycles), size = gemm_scratch(args, dtype, parts)
     cdef Scratch scratch
     if size == 0:
         return launch_shares(kernels.gemm[dtype], args, sizeof(args[0]), parts, cycles, True)
