@@ -43,7 +43,7 @@ static int attention_product(T *c, ptrdiff_t c_row, const T *a, ptrdiff_t a_row,
 {
     const gemm_task g = {
         .c = c, .a = a, .b = b, .c_row = c_row, .c_col = 1, .a_row = a_row, .a_col = a_col, .b_row = b_row, .b_col = 1, .m = m, .n = n, .k = k,
-        .mc = m, .tile_rows = TILE_ROWS, .kc = k ? k : 1, .nc = n, .rows_first = n * k * sizeof(T) <= 16384, .alpha_a = 1, .alpha_b = 1, .beta = (T)add,
+        .asks = 1, .mc = m, .tile_rows = TILE_ROWS, .kc = k ? k : 1, .nc = n, .rows_first = n * k * sizeof(T) <= 16384, .alpha_a = 1, .alpha_b = 1, .beta = (T)add,
     };
     return m && n ? gemm_product(&g) : 0;
 }

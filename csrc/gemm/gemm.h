@@ -42,6 +42,7 @@ typedef struct gemm_task {
     size_t tile_rows;           /* of the largest tile */
     size_t first, all;          /* where B came packed: the first of the columns, and all that B has, in whole vectors */
     int pack_a, pack_b, b_packed, rows_first, through_buffer;
+    int asks;                   /* whether it takes long enough to look for interrupts: the clock takes as long as a small product's tile */
     tile_real alpha_a, alpha_b, beta;
     fnn_kernel activation;
     double p, q;
@@ -185,7 +186,7 @@ static size_t gemm_few_rows(const gemm_task *g)
             cols = g->n - j;
         if (dotted && cols < TILE_LANES)
             break;
-        if (fnn_interrupted())
+        if (g->asks && fnn_interrupted())
             return SIZE_MAX;
         t.b = g->b + (ptrdiff_t)j * g->b_col;
         t.c = g->c + j;
@@ -247,7 +248,7 @@ static int gemm_product(const gemm_task *g)
                     for (size_t jr = 0, q = 0, cols; jr < nb; jr += cols, ++q) {
                         const size_t left = vectors - jr / TILE_LANES, some = !g->b_packed ? panels.low + (q < panels.high) : left < vecs ? left : vecs;
                         cols = nb - jr < some * TILE_LANES ? nb - jr : some * TILE_LANES;
-                        if (!g->rows_first && fnn_interrupted())
+                        if (g->asks && !g->rows_first && fnn_interrupted())
                             return 1;
                         t.last = cols - (some - 1) * TILE_LANES;
                         t.b = g->b_packed ? b + jr * kb : b + (ptrdiff_t)jr * g->b_col;
@@ -262,7 +263,7 @@ static int gemm_product(const gemm_task *g)
                         t.next = g->rows_first ? (ptrdiff_t)cols : 0;
                         gemm_panel(g, &t, g->pack_a ? a + ir * kb : a + (ptrdiff_t)ir * g->a_row, across, ic + ir, rows, jc + jr, cols, some, last);
                     }
-                    if (g->rows_first && fnn_interrupted())
+                    if (g->asks && g->rows_first && fnn_interrupted())
                         return 1;
                 }
                 if (last && g->activation && !g->through_buffer)
@@ -290,6 +291,7 @@ KERNEL(gemm, gemm)
         .c_row = a->c_row, .c_col = a->c_col, .bias_row = a->bias_row, .bias_col = a->bias_col,
         .a_row = a->a_row, .a_col = a->a_col, .b_row = a->b_row, .b_col = a->b_col,
         .m = m_end - m_begin, .n = n_end - n_begin, .k = a->k, .mc = plan.mc, .kc = plan.kc, .nc = plan.nc,
+        .asks = (double)a->batch * (double)a->m * (double)a->n * (double)a->k > 1e6,
         .pack_a = plan.pack_a, .pack_b = plan.pack_b, .b_packed = a->b_packed, .rows_first = plan.rows_first,
         .first = n_begin, .all = fnn_gemm_ceil(a->n, TILE_LANES) * TILE_LANES,
         .alpha_a = (tile_real)a->alpha, .alpha_b = 1, .beta = (tile_real)a->beta,
