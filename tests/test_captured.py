@@ -823,6 +823,22 @@ def test_a_batch_norm_of_images_applies_the_activation_behind_it(rng):
     assert [bool(call["activation"]) for call in side.captured.cycle[0].calls if call.kernel == "batch_norm_forward"] == [True]
 
 
+@pytest.mark.parametrize("shared", (False, True))
+def test_the_derivative_of_a_relu_acts_before_the_max_pool_behind_it(shared, dtype, rng):
+    def layers():
+        pool = nn.MaxPool2d(3, 1, padding=1)
+        after = nn.Residual(pool) if shared else nn.Sequential(pool, nn.MaxPool2d(2, ceil_mode=True))
+        return [
+            nn.Unflatten(1, (2, 2, 2)), nn.Conv2d(2, 3, 3, padding=2, dtype=dtype, rng=1), nn.ReLU(), after, nn.Flatten(),
+            nn.Linear(48 if shared else 12, 8, dtype=dtype, rng=2),
+        ]  # fmt: skip
+
+    side = assert_same_training(lambda: Trained(layers(), nn.MSELoss(), OPTIMIZERS["SGD"], dtype), batches(rng, dtype, values))
+    used = [(call.kernel, call["n"]) if call.kernel == "relu_backward" else call.kernel for call in side.captured.cycle[0].calls]
+    small = used.index("max_pool_backward") + 1
+    assert ("relu_backward", 6 * 48) in used[small:] if shared else used[small : small + 2] == [("relu_backward", 6 * 48), "max_pool_backward"]
+
+
 def test_explain_shows_every_call_and_changes_nothing(rng):
     side = Trained([nn.BatchNorm1d(8), nn.Dropout(0.3, rng=3), nn.ReLU()], nn.CrossEntropyLoss(), OPTIMIZERS["Adam"])
     with pytest.raises(RuntimeError, match="nothing to explain"):

@@ -9,7 +9,7 @@ import numpy as np
 from fastnn.captured.calls import Call
 from fastnn.captured.constants import hoist_constants, look_up_products
 from fastnn.captured.memory import Memory, Region, arrange, block, extent
-from fastnn.captured.passes import Once, drop_unused, fold_batch_norms, fuse_activations, pack_weights
+from fastnn.captured.passes import Once, drop_unused, fold_batch_norms, fuse_activations, mask_before_max_pools, pack_weights
 from fastnn.captured.recording import Recording
 from fastnn.kernels._core import Plan, Scratch
 from fastnn.kernels._replay import Ready
@@ -51,7 +51,7 @@ def assemble(
         needed = drop_unused(look_up_products(needed, memory, once), memory, wanted)
         needed = hoist_constants(needed, memory, once, wanted)
         needed = pack_weights(needed, memory, once)
-    calls = Calls(fuse_activations(needed, memory, wanted))
+    calls = Calls(mask_before_max_pools(fuse_activations(needed, memory, wanted), memory, wanted))
     for i, region in enumerate(returned):
         assert region is not None
         region.input = len(recording.inputs) + i

@@ -220,3 +220,31 @@ def fuse_activations(calls: list[Call], memory: Memory, results: Iterable[Region
             call.label = call.label._replace(kind=f"{call.label.kind} + {map.label.kind}")
             gone.add(j)
     return [call for i, call in enumerate(calls) if i not in gone]
+
+
+def mask_before_max_pools(calls: list[Call], memory: Memory, results: Iterable[Region]) -> list[Call]:
+    """Behind a ReLU a max pool passes gradients only to maxima, which are its results: let the ReLU's derivative act on these, which are fewer."""
+    users, kept = users_of(calls, memory), set(results)
+    forwards = {call["winners"] or call["flat"]: call for call in calls if call.kernel == "max_pool_forward"}
+    for i, (pool, relu) in enumerate(zip(calls, calls[1:])):
+        if pool.kernel != "max_pool_backward" or relu.kernel != "relu_backward" or relu["dy"] != pool["dx"]:
+            continue
+        forward, dx, dy = forwards.get(pool["winners"] or pool["flat"]), memory.find(pool["dx"]), memory.find(pool["dy"])
+        outputs = pool["planes"] * prod(pool["y_shape"])
+        if forward is None or forward["x"] != relu["x"] or relu["n"] != pool["planes"] * prod(pool["x_shape"]):
+            continue
+        if dx is None or dx in kept or users[dx] != [i, i + 1]:
+            continue
+        if dy is None or not dy.fresh or dy in kept or users[dy][-1] != i or dy.start != pool["dy"] or dy.size != outputs * ITEM_SIZES[pool.dtype]:
+            continue
+        y = memory.find(forward["y"])
+        if y is None or any(_writes(calls[j], y, memory) and calls[j] is not forward for j in users[y]):
+            continue
+        pool["dx"] = relu["dx"]
+        relu["dx"], relu["dy"], relu["x"], relu["n"] = dy.start, dy.start, forward["y"], outputs
+        calls[i], calls[i + 1] = relu, pool
+    return calls
+
+
+def _writes(call: Call, region: Region, memory: Memory) -> bool:
+    return any(argument.writes and memory.find(address) is region for argument, address in call.pointers())
