@@ -24,6 +24,9 @@
  * operating system), the caller sets `seats` before it looks at `sleepers`; all four are sequentially consistent, so at
  * least one of them sees the other. The same for `left` and `wake_at`.
  *
+ * Shares that need what earlier ones have written wait for them, spinning, on `done`. They cannot wait for each other in a circle: shares are
+ * taken in ascending order, and whoever has taken the lowest one that is not done need not wait.
+ *
  * Interrupts. Each thread knows the run that it works for. fnn_interrupted reads the run's flag; on the thread that called
  * fnn_run it also looks at the clock, and every POLL_NS asks the hook. A cancelled run still waits for its workers, because
  * the arguments live on its caller's stack. Workers block all signals.
@@ -71,9 +74,9 @@ typedef struct pool {
     atomic_size_t next;                 /* the first share that nobody has taken */
     char gap_2[128];
     atomic_size_t done;                 /* shares that have called fnn_share_done */
-    char gap_done[128];
-    os_word left;                       /* helpers wanted at first, less those that have left */
     char gap_3[128];
+    os_word left;                       /* helpers wanted at first, less those that have left */
+    char gap_4[128];
     atomic_uint wake_at;                /* the caller sleeps until `left` is this less 1; 0: it does not sleep */
     atomic_uint sleepers;               /* workers that sleep, or are about to */
     atomic_size_t numbered;             /* workers that have looked whether there is a place for them in: */

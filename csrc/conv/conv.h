@@ -12,7 +12,7 @@
  *         tiles of rows                                      tile.h
  *     activation of the finished rows
  * Where rows of positions would leave many lanes idle (widths just above a multiple of the lanes, small images), the chunk's patches
- * are packed into panels, whose columns run on across rows and images, and the tiles are the matrix product's. */
+ * are packed into panels, whose columns run on across rows and images, and the tiles are the matrix product's; with many small images images.h is faster yet. */
 
 #include "geometry.h"
 #include "patches.h"
@@ -276,7 +276,7 @@ KERNEL(conv_forward, conv)
                 break;
         }
         if (a->activation) { /* dense: the caller sees to it */
-            const size_t begin = w.first * tiles.low + (w.first < tiles.high ? w.first : tiles.high), end = w.end * tiles.low + (w.end < tiles.high ? w.end : tiles.high);
+            const size_t begin = conv_first_row(tiles, w.first), end = conv_first_row(tiles, w.end);
             for (size_t g = group; g < group + groups; ++g) {
                 w.y = (tile_real *)a->y + g * s.rows * y_plane;
                 conv_activate(&w, begin, end, extent[0], s.groups * s.rows * y_plane, w.cols / extent[0]);
@@ -329,7 +329,7 @@ KERNEL(conv_pack_weight, conv_pack_weight)
         count = left < last - unit ? left : last - unit;
         for (size_t c = 0; c < (in_order ? 1 : a->channels); ++c)
             for (size_t s = first; s < first + count; ++s) {
-                const size_t rows = tiles.low + (s < tiles.high), row = s * tiles.low + (s < tiles.high ? s : tiles.high);
+                const size_t rows = tiles.low + (s < tiles.high), row = conv_first_row(tiles, s);
                 const tile_real *from = weight + (ptrdiff_t)row * a->w_row + (ptrdiff_t)c * a->w_channel;
                 tile_real *to = packed + row * k + c * taps * rows;
                 if (in_order)

@@ -7,8 +7,8 @@
  *       tiles of rows                                        their weights stay in L1 or L2
  *         a few positions                                    tile.h; of all bundles, where an image has few
  *     activation, in the vectors
- * The chains are conv.h's, but for the zeros around x: these are left out. They add nothing to a sum, unless a weight is infinite or NaN; such
- * weights go the other way, since the bits do not depend on the batch. */
+ * The chains are conv.h's, but for the zeros around x: these are left out. They add nothing to a sum (but its sign, where it has underflowed to 0), unless a
+ * weight is infinite or NaN; such weights go the other way, since the bits do not depend on the batch. */
 
 /* Along an axis, n positions that have the same taps: first, first + 1, … */
 typedef struct conv_stretch {
