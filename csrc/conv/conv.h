@@ -15,6 +15,7 @@
  * are packed into panels, whose columns run on across rows and images, and the tiles are the matrix product's; with many small images images.h is faster yet. */
 
 #include "geometry.h"
+#include "bundles.h"
 #include "patches.h"
 #include "tile.h"
 

@@ -1,6 +1,6 @@
 /* scratch.c — how much scratch memory the convolutions want, in bytes for each share, and which of them go by winograd.h. */
 #include "../gemm/blocks.h"
-#include "geometry.h"
+#include "bundles.h"
 
 /* The bytes of a share, unless the buffer, whose size huge paddings and steps can drive up, would have more than 2^44 elements. */
 static size_t bytes(const fnn_conv_view *v, const fnn_conv_blocks *b, size_t channels, size_t elements, size_t size)
