@@ -5,7 +5,7 @@
  * counted along (image, depth, height, width); a block is a box of them, whole along the inner axes as far as it reaches.
  * patch[k, position] = x[channel, position step + tap dilation + origin], or 0 where that is outside of x. The input of a block is
  * copied to a buffer with its zeros around it, so that every patch is at start(position) + offset(k), and along the width
- * positions are neighbours: with a step above 1 each tap along the width has a copy of the row of its own (a slot).
+ * positions are neighbours: with a step above 1 a row is dealt to slots, one for the taps of each remainder of tap dilation by the step.
  * No element of the patch matrix is kept unless a block is packed (conv.h says when).
  *
  * `taps` are those that reach x at some position; callers leave out the others. */
@@ -87,6 +87,17 @@ static inline size_t fnn_conv_reach(size_t extent, size_t step, size_t taps, siz
     return taps ? (extent - 1) * step + (taps - 1) * dilation + 1 : 0;
 }
 
+/* After so many taps along the width their remainders by the step come again: tap t reads slot t % cycle. */
+static inline size_t fnn_conv_cycle(const fnn_conv_shape *s)
+{
+    size_t a = s->step[2], b = s->dilation[2] % a;
+    while (b) {
+        const size_t rest = a % b;
+        a = b, b = rest;
+    }
+    return s->step[2] / a;
+}
+
 /* Whether all that is read along every axis lies in x. */
 static inline int fnn_conv_inside(const fnn_conv_shape *s)
 {
@@ -112,8 +123,9 @@ static inline fnn_conv_view fnn_conv_make_view(const fnn_conv_shape *s, const fn
             v.keep[axis] = s->step[axis];
     v.planes = fnn_conv_ceil(fnn_conv_reach(b->extent[1], s->step[0], s->taps[0], s->dilation[0]), v.keep[0]);
     v.rows = fnn_conv_ceil(fnn_conv_reach(b->extent[2], s->step[1], s->taps[1], s->dilation[1]), v.keep[1]);
-    v.slots = s->step[2] == 1 ? 1 : s->taps[2];
-    v.width = s->step[2] == 1 ? fnn_conv_reach(b->extent[3], 1, s->taps[2], s->dilation[2]) : b->extent[3];
+    const size_t cycle = fnn_conv_cycle(s);
+    v.slots = cycle < s->taps[2] ? cycle : s->taps[2];
+    v.width = s->taps[2] ? b->extent[3] + (s->taps[2] - 1) / cycle * (cycle * s->dilation[2] / s->step[2]) : 0;
     v.row = (ptrdiff_t)(v.slots * v.width);
     v.plane = (ptrdiff_t)v.rows * v.row;
     v.channel = (ptrdiff_t)v.planes * v.plane;
@@ -156,6 +168,23 @@ typedef struct fnn_conv_plan {
     size_t terms, buffer, panels;       /* scratch per share, in elements: a number for every k of a chunk, of which there are two; for the input; for the panels */
 } fnn_conv_plan;
 
+/* The pieces that `tiles` of rows are cut into, where there are fewer units than shares. */
+static inline size_t fnn_conv_row_parts(size_t units, size_t parts, size_t tiles)
+{
+    const size_t wanted = units == 0 || units % parts == 0 ? 1 : units < parts ? fnn_conv_ceil(parts, units) : units < 4 * parts ? parts : 1;
+    return wanted < tiles ? wanted : tiles ? tiles : 1;
+}
+
+/* What the busiest of the shares does for a step of k, in multiply-adds for a vector: those, the packing of patches, which each part of the rows does for
+ * itself, and the reading of the weights, which every block does. width: of rows that begin a vector each; 0: there are none. */
+static inline double fnn_conv_cost(const fnn_conv_shape *s, const fnn_conv_blocks *b, size_t row_parts, size_t width, size_t lanes, size_t tile_rows, size_t parts)
+{
+    const size_t vectors = width ? b->cols / b->extent[3] * fnn_conv_ceil(b->extent[3], lanes) : fnn_conv_ceil(b->cols, lanes);
+    const size_t tiles = fnn_conv_ceil(fnn_conv_ceil(s->rows, tile_rows), row_parts), rows = tiles * tile_rows < s->rows ? tiles * tile_rows : s->rows;
+    const size_t units = fnn_conv_ceil(b->total * s->groups * row_parts, parts);
+    return (double)units * ((double)vectors * (double)(rows + 8) + 0.5 * (double)rows);
+}
+
 /* lanes, rows: of the instruction set's tiles; size: of an element. Vectors along the width read patches where they are, unless so many of
  * their lanes would be idle that it is cheaper to pack the patches first: two instructions for each vector, and some for each row. Packed are
  * also the planes of a product without taps, which are too far apart to be read many times. */
@@ -174,13 +203,14 @@ static inline fnn_conv_plan fnn_conv_make_plan(const fnn_conv_shape *s, size_t l
     size_t limit = !p.packed || fits > FNN_CONV_COLUMNS ? FNN_CONV_COLUMNS : fits < 4 * lanes ? 4 * lanes : fits;
     if (limit > FNN_CONV_COLUMNS)
         limit = FNN_CONV_COLUMNS;
-    p.blocks = fnn_conv_cut(s->batch, s->out, limit);
-    while (parts > 1 && limit > 8 * lanes && p.blocks.total * s->groups < 4 * parts)
-        p.blocks = fnn_conv_cut(s->batch, s->out, limit /= 2);
-    const size_t units = p.blocks.total * s->groups, tiles = fnn_conv_ceil(s->rows, tile_rows);
-    p.row_parts = units >= parts ? 1 : fnn_conv_ceil(parts, units ? units : 1);
-    if (p.row_parts > tiles)
-        p.row_parts = tiles ? tiles : 1;
+    double least = 0;
+    for (int first = 1; first || (parts > 1 && limit >= 4 * lanes); limit /= 2, first = 0) {
+        const fnn_conv_blocks blocks = fnn_conv_cut(s->batch, s->out, limit);
+        const size_t row_parts = fnn_conv_row_parts(blocks.total * s->groups, parts, fnn_conv_ceil(s->rows, tile_rows));
+        const double cost = fnn_conv_cost(s, &blocks, row_parts, p.packed ? 0 : width, lanes, tile_rows, parts);
+        if (first || cost < least)
+            p.blocks = blocks, p.row_parts = row_parts, least = cost;
+    }
     p.view = fnn_conv_make_view(s, &p.blocks, p.chunk, inside && (p.packed || width % lanes == 0));
     p.bunch = p.packed || p.chunks > 1 ? 1 : fnn_conv_bunch(s, &p.view, &p.blocks, size, p.blocks.total, parts);
     p.bunches = fnn_conv_ceil(s->groups, p.bunch);

@@ -30,12 +30,12 @@ static size_t conv_spans(conv_span *span, const fnn_conv_shape *s, const fnn_con
 static void conv_offsets(ptrdiff_t *offsets, const fnn_conv_shape *s, const fnn_conv_view *v, size_t channels)
 {
     const ptrdiff_t plane = (ptrdiff_t)s->dilation[0] * v->plane, row = (ptrdiff_t)s->dilation[1] * v->row;
-    const ptrdiff_t tap = v->slots > 1 ? (ptrdiff_t)v->width : (ptrdiff_t)s->dilation[2];
+    const size_t cycle = fnn_conv_cycle(s), round = cycle * s->dilation[2] / s->step[2];
     for (size_t c = 0; c < channels; ++c)
         for (size_t i = 0; i < s->taps[0]; ++i)
             for (size_t j = 0; j < s->taps[1]; ++j)
                 for (size_t k = 0; k < s->taps[2]; ++k)
-                    *offsets++ = (ptrdiff_t)c * v->channel + (ptrdiff_t)i * plane + (ptrdiff_t)j * row + (ptrdiff_t)k * tap;
+                    *offsets++ = (ptrdiff_t)c * v->channel + (ptrdiff_t)i * plane + (ptrdiff_t)j * row + (ptrdiff_t)(k % cycle * v->width + k / cycle * round);
 }
 
 /* n elements, `step` apart; reads nothing else, may write up to a vector too far where step is 1. */
@@ -48,7 +48,10 @@ FNN_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, size_t 
         if (i < n)
             tile_store(y + i, tile_load_mask(x + i, tile_mask_of(n - i)));
     } else if (step == 2) {
-        for (size_t i = 0; i < n; i += W) {
+        size_t i = 0;
+        for (; i + W < n; i += W)
+            v_store(y + i, v_even(v_load(x + 2 * i), v_load(x + 2 * i + W)));
+        for (; i < n; i += W) {
             const size_t left = 2 * (n - i) - 1;
             store_up_to(y + i, v_even(load_up_to(x + 2 * i, left), left > W ? load_up_to(x + 2 * i + W, left - W) : v_zero()), n - i);
         }
@@ -84,7 +87,7 @@ static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shap
     const ptrdiff_t plane0 = (ptrdiff_t)(start[1] * s->step[0]) + s->origin[0], row0 = (ptrdiff_t)(start[2] * s->step[1]) + s->origin[1];
     for (size_t slot = 0; slot < v->slots; ++slot) {
         /* x's coordinate of element i is col0 + i step: within x for i in [begin, end) */
-        const ptrdiff_t col0 = (ptrdiff_t)(start[3] * s->step[2]) + s->origin[2] + (v->slots > 1 ? (ptrdiff_t)(slot * s->dilation[2]) : 0);
+        const ptrdiff_t col0 = (ptrdiff_t)(start[3] * s->step[2]) + s->origin[2] + (ptrdiff_t)(slot * s->dilation[2]);
         size_t begin = col0 < 0 ? fnn_conv_ceil((size_t)-col0, s->step[2]) : 0, end = 0;
         if (col0 < (ptrdiff_t)s->x_size[2])
             end = fnn_conv_ceil((size_t)((ptrdiff_t)s->x_size[2] - col0), s->step[2]);
