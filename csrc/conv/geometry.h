@@ -221,22 +221,28 @@ static inline fnn_conv_plan fnn_conv_make_plan(const fnn_conv_shape *s, size_t l
     return p;
 }
 
-/* winograd.h: how the squares of 2 x 2 positions of a 3 x 3 convolution are cut into blocks. Rows of squares run on over the images. */
+/* winograd.h: how the squares of 2 x 2 positions of a 3 x 3 convolution are cut into blocks. With a dilation d an image is as many lattices, of every d-th row and
+ * column, as there are first ones; the squares are of neighbours in a lattice. Rows of squares run on over the lattices. */
 typedef struct fnn_winograd_blocks {
-    size_t image_rows, row;             /* rows of squares in an image; squares in a row */
+    size_t lattices, lattice_rows, row; /* of all images; rows of squares in a lattice; squares in a row */
     size_t rows, cols, squares;         /* of the largest block */
     size_t row_blocks, col_blocks;      /* how many blocks */
     size_t pitch, slot;                 /* scratch, in elements: for a block's squares; for one of the eight pieces of what they read of a channel */
 } fnn_winograd_blocks;
 
-/* Whether it pays: with few channels the transforms cost what the multiplications save, with few squares in an image those of the weights do. The bits
+/* The squares of a lattice along an axis. */
+static inline size_t fnn_winograd_squares(const fnn_conv_shape *s, int axis) { return fnn_conv_ceil(fnn_conv_ceil(s->out[axis], s->dilation[axis]), 2); }
+
+/* Whether it pays: with few channels the transforms cost what the multiplications save, with few squares in an image those of the weights do, too many of their
+ * positions may be outside, and short rows of a lattice are slow to pick up. The bits
  * depend on it, hence it on neither batch nor threads. */
 static inline int fnn_conv_is_winograd(const fnn_conv_shape *s)
 {
-    const size_t squares = fnn_conv_ceil(s->out[1], 2) * fnn_conv_ceil(s->out[2], 2);
-    return s->taps[0] == 1 && s->taps[1] == 3 && s->taps[2] == 3 && s->out[0] == 1 && s->x_size[0] == 1 && s->step[1] == 1 && s->step[2] == 1 &&
-           s->dilation[1] == 1 && s->dilation[2] == 1 && s->origin[0] == 0 && s->rows >= 16 && s->channels >= 16 &&
-           squares >= (s->rows * s->channels > 65536 ? 32 : 16);
+    if (s->taps[0] != 1 || s->taps[1] != 3 || s->taps[2] != 3 || s->out[0] != 1 || s->x_size[0] != 1 || s->step[1] != 1 || s->step[2] != 1 || s->origin[0] != 0)
+        return 0;
+    const size_t squares = fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
+    return s->rows >= 16 && s->channels >= 16 && squares >= (s->rows * s->channels > 65536 ? 32 : 16) && 8 * squares <= 3 * s->out[1] * s->out[2] &&
+           (s->dilation[2] == 1 || fnn_winograd_squares(s, 2) >= 6);
 }
 
 /* What the tiles of so many squares, which are few, cost, in vectors; they take three by three. */
@@ -264,10 +270,11 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
 {
     fnn_winograd_blocks b;
     const size_t line = 64 / size;
-    b.image_rows = fnn_conv_ceil(s->out[1], 2);
-    b.row = fnn_conv_ceil(s->out[2], 2);
+    b.lattices = s->batch * s->dilation[1] * s->dilation[2];
+    b.lattice_rows = fnn_winograd_squares(s, 1);
+    b.row = fnn_winograd_squares(s, 2);
     b.cols = fnn_conv_even(b.row, limit);
-    const size_t all = s->batch * b.image_rows, fit = b.cols < b.row ? 1 : limit / b.row, most = all < fit ? all : fit;
+    const size_t all = b.lattices * b.lattice_rows, fit = b.cols < b.row ? 1 : limit / b.row, most = all < fit ? all : fit;
     b.rows = lanes == 1 ? fnn_conv_even(all, most) : fnn_winograd_rows(b.row, all, most, lanes);
     b.row_blocks = fnn_conv_ceil(all, b.rows);
     b.col_blocks = fnn_conv_ceil(b.row, b.cols);

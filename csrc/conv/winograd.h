@@ -13,34 +13,43 @@
  * 16 multiplications in place of 36. Element (a, b) of the 4 x 4 is a product of matrices of its own, [rows x channels] [channels x squares],
  * with its sums as gemm/gemm.h's chains; the transforms are a few additions. The sums are nine times as short as the direct ones, and the rounding
  * errors 0.6 to 0.8 times as large; but an infinity or a NaN in x reaches all of the four results of the squares whose patches have it.
- * Vectors run over squares, in the order (image, row, column). Loops (fnn_winograd_plan has the sizes):
+ * Vectors run over squares, in the order (image, lattice, row, column). Loops (fnn_winograd_plan has the sizes):
  *   groups, blocks of squares, parts of the rows              a share has a range of these
  *     channels                                               transform the block's patches; they stay in L2
  *     a few tiles of rows
  *       the 16 products                                      gemm/tile.h
  *       rows                                                 transform back, bias, activation */
 
-/* A block's squares in one image: rows of squares [row, row + rows), columns [col, col + cols). */
+/* A block's squares in one lattice of an image, of which it has the positions first + dilation (row, column): rows of squares [row, row + rows), columns
+ * [col, col + cols). */
 typedef struct winograd_piece {
-    size_t image, row, rows, col, cols;
+    size_t image, first[2], row, rows, col, cols;
 } winograd_piece;
 
-/* A block: rows of squares [row, end), counted over all images, and columns. */
+/* A block: rows of squares [row, end), counted over all lattices, and columns. */
 typedef struct winograd_block {
     size_t row, end, col, cols;
 } winograd_block;
 
-FNN_INLINE winograd_block winograd_block_of(const fnn_winograd_blocks *b, size_t batch, size_t index)
+FNN_INLINE winograd_block winograd_block_of(const fnn_winograd_blocks *b, size_t index)
 {
-    const size_t row = index / b->col_blocks * b->rows, col = index % b->col_blocks * b->cols, left = batch * b->image_rows - row;
+    const size_t row = index / b->col_blocks * b->rows, col = index % b->col_blocks * b->cols, left = b->lattices * b->lattice_rows - row;
     return (winograd_block){row, row + (left < b->rows ? left : b->rows), col, b->row - col < b->cols ? b->row - col : b->cols};
 }
 
 /* Its piece from row `row` on. */
-FNN_INLINE winograd_piece winograd_piece_of(const fnn_winograd_blocks *b, const winograd_block *block, size_t row)
+FNN_INLINE winograd_piece winograd_piece_of(const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block, size_t row)
 {
-    const size_t first = row % b->image_rows, left = b->image_rows - first;
-    return (winograd_piece){row / b->image_rows, first, block->end - row < left ? block->end - row : left, block->col, block->cols};
+    const size_t lattice = row / b->lattice_rows, first = row % b->lattice_rows, left = b->lattice_rows - first, down = s->dilation[1], along = s->dilation[2];
+    return (winograd_piece){lattice / along / down, {lattice / along % down, lattice % along}, first, block->end - row < left ? block->end - row : left,
+                            block->col, block->cols};
+}
+
+/* The positions of a piece's lattice along an axis from its square `square` on. */
+FNN_INLINE size_t winograd_left(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t square)
+{
+    const size_t first = p->first[axis - 1] + 2 * square * s->dilation[axis];
+    return first < s->out[axis] ? fnn_conv_ceil(s->out[axis] - first, s->dilation[axis]) : 0;
 }
 
 /* B^T d B of n neighbouring squares to v + (4 a + b) step. slot[a % 2][b] has the patches' elements (a, b) for a < 2; those of a + 2 are `below` further.
@@ -75,21 +84,43 @@ FNN_INLINE winograd_span winograd_columns(ptrdiff_t at, ptrdiff_t width)
     return (winograd_span){first < 0 ? 0 : first < W ? (size_t)first : W, end < 0 ? 0 : end < W ? (size_t)end : W};
 }
 
-/* What a piece reads of one channel: rows of x from `row` on and columns from `left` on, with zeros outside, every second element to
- * a slot. May write a vector too far. Prefetches `ahead` elements further. */
-static void winograd_slots(T *const slot[2][4], const T *x, const fnn_conv_shape *s, ptrdiff_t row, ptrdiff_t left, size_t rows, size_t cols, size_t ahead)
+/* Every down-th row and along-th column of an image. */
+typedef struct winograd_lattice {
+    ptrdiff_t height, width, down, along;
+} winograd_lattice;
+
+/* Of a piece's x along an axis: where the first row or column of its lattice is, how many there are, and which the first square reads first. */
+FNN_INLINE size_t winograd_axis(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t square, ptrdiff_t *size, ptrdiff_t *first)
 {
-    const ptrdiff_t width = (ptrdiff_t)s->x_size[2], height = (ptrdiff_t)s->x_size[1];
+    const ptrdiff_t dilation = (ptrdiff_t)s->dilation[axis], at = (ptrdiff_t)p->first[axis - 1] + s->origin[axis];
+    const ptrdiff_t before = at / dilation - (at % dilation < 0), begin = at - before * dilation, end = (ptrdiff_t)s->x_size[axis];
+    *size = begin < end ? (end - begin + dilation - 1) / dilation : 0;
+    *first = before + (ptrdiff_t)(2 * square);
+    return (size_t)begin;
+}
+
+/* What a piece reads of one channel: rows of x's lattice from `row` on and columns from `left` on, with zeros outside, every second element to
+ * a slot. May write a vector too far. Prefetches `ahead` elements further. */
+static void winograd_slots(T *const slot[2][4], const T *x, const winograd_lattice *l, ptrdiff_t row, ptrdiff_t left, size_t rows, size_t cols, size_t ahead)
+{
     for (size_t j = 0; j < cols; j += W, left += 2 * W) {
-        const winograd_span s0 = winograd_columns(left, width), s1 = winograd_columns(left + W, width), s2 = winograd_columns(left + 2, width),
-                            s3 = winograd_columns(left + W + 2, width);
+        const winograd_span s0 = winograd_columns(left, l->width), s1 = winograd_columns(left + W, l->width), s2 = winograd_columns(left + 2, l->width),
+                            s3 = winograd_columns(left + W + 2, l->width);
+        const ptrdiff_t begin = left < 0 ? -left : 0, end = l->width - left < 2 * W + 2 ? l->width - left : 2 * W + 2;
         for (size_t r = 0; r < 2 * rows + 2; ++r) {
             T *const *to = slot[r % 2];
             const size_t at = r / 2 * cols + j;
             const ptrdiff_t y = row + (ptrdiff_t)r;
             V x0 = v_zero(), x1 = v_zero(), x2 = v_zero(), x3 = v_zero();
-            if (y >= 0 && y < height) {
-                const T *from = x + y * width + left;
+            if (y >= 0 && y < l->height && l->along > 1) {
+                T line[4 * W + 2] = {0};
+                if (begin < end)
+                    conv_copy(line + begin, x + y * l->down + (left + begin) * l->along, (size_t)l->along, (size_t)(end - begin));
+                for (ptrdiff_t i = end < 0 ? 0 : end; i < 2 * W + 2; ++i)
+                    line[i] = 0;
+                x0 = v_load(line), x1 = v_load(line + W), x2 = v_load(line + 2), x3 = v_load(line + 2 + W);
+            } else if (y >= 0 && y < l->height) {
+                const T *from = x + y * l->down + left;
                 tile_prefetch(from + ahead), tile_prefetch(from + ahead + W);
                 x0 = v_load_span(from, s0.first, s0.end), x1 = v_load_span(from + W, s1.first, s1.end);
                 x2 = v_load_span(from + 2, s2.first, s2.end), x3 = v_load_span(from + 2 + W, s3.first, s3.end);
@@ -114,10 +145,13 @@ static size_t winograd_patches(T *v, size_t v_step, T *slots, const T *x, const 
         slot[i / 4][i % 4] = slots + i * b->slot;
     winograd_piece p;
     for (size_t row = block->row; row < block->end; row += p.rows, squares += p.rows * p.cols) {
-        p = winograd_piece_of(b, block, row);
-        const ptrdiff_t first = (ptrdiff_t)(2 * p.row) + s->origin[1], left = (ptrdiff_t)(2 * p.col) + s->origin[2];
+        p = winograd_piece_of(s, b, block, row);
+        winograd_lattice l = {0, 0, (ptrdiff_t)(s->dilation[1] * s->x_size[2]), (ptrdiff_t)s->dilation[2]};
+        ptrdiff_t first, left;
+        const size_t down = winograd_axis(s, &p, 1, p.row, &l.height, &first), along = winograd_axis(s, &p, 2, p.col, &l.width, &left);
+        const T *from = x + p.image * s->groups * s->channels * channel_size + down * s->x_size[2] + along;
         for (size_t c = 0; c < channels; ++c) {
-            winograd_slots(slot, x + (p.image * s->groups * s->channels + c) * channel_size, s, first, left, p.rows, p.cols, 2 * channel_size);
+            winograd_slots(slot, from + c * channel_size, &l, first, left, p.rows, p.cols, 2 * channel_size);
             winograd_input(v + c * b->pitch + squares, v_step, slot, p.cols, p.rows * p.cols);
         }
     }
@@ -176,12 +210,14 @@ static void winograd_output(T *line0, T *line1, const T *m, size_t step, const T
 /* One row's results of a piece to its plane of y. */
 static void winograd_place(T *y, const T *line0, const T *line1, const fnn_conv_shape *s, const winograd_piece *p)
 {
-    const size_t col = 2 * p->col, left = s->out[2] - col, width = left < 2 * p->cols ? left : 2 * p->cols;
-    y += 2 * p->row * s->out[2] + col;
-    for (size_t r = 0; r < p->rows; ++r, y += 2 * s->out[2], line0 += 2 * p->cols, line1 += 2 * p->cols) {
-        conv_move(y, 1, line0, 1, width);
-        if (2 * (p->row + r) + 1 < s->out[1])
-            conv_move(y + s->out[2], 1, line1, 1, width);
+    const size_t down = s->dilation[1] * s->out[2], along = s->dilation[2], rows = winograd_left(s, p, 1, p->row), cols = winograd_left(s, p, 2, p->col);
+    const size_t width = cols < 2 * p->cols ? cols : 2 * p->cols;
+    y += p->first[0] * s->out[2] + p->first[1] + 2 * (p->row * down + p->col * along);
+    for (size_t r = 0; r < p->rows; ++r, y += 2 * down, line0 += 2 * p->cols, line1 += 2 * p->cols) {
+        if (2 * r < rows)
+            conv_move(y, along, line0, 1, width);
+        if (2 * r + 1 < rows)
+            conv_move(y + down, along, line1, 1, width);
     }
 }
 
@@ -197,7 +233,7 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
     fnn_share(s.groups * blocks * plan.tile_parts, 1, part, parts, &unit, &last);
     for (; unit < last; ++unit) {
         const size_t group = unit / plan.tile_parts / blocks;
-        const winograd_block block = winograd_block_of(b, s.batch, unit / plan.tile_parts % blocks);
+        const winograd_block block = winograd_block_of(b, unit / plan.tile_parts % blocks);
         size_t tile, tile_end;
         const size_t squares = winograd_patches(v, plan.v_step, slots, (const T *)a->x + group * s.channels * s.x_size[1] * s.x_size[2], &s, s.channels, b, &block);
         fnn_share(tiles.parts, 1, unit % plan.tile_parts, plan.tile_parts, &tile, &tile_end);
@@ -217,7 +253,7 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
                 }
                 winograd_piece p;
                 for (size_t i = block.row, at = 0; i < block.end; i += p.rows, at += 2 * p.rows * p.cols) {
-                    p = winograd_piece_of(b, &block, i);
+                    p = winograd_piece_of(&s, b, &block, i);
                     winograd_place((T *)a->y + (p.image * s.groups * s.rows + o) * y_plane, line0 + at, line1 + at, &s, &p);
                 }
             }

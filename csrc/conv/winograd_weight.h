@@ -9,14 +9,15 @@
  *       the 16 products                                      gemm/tile.h; add to the sums
  *   transform the sums, transpose them to dw */
 
-/* A dy A^T of n squares of a row, with vectors along dy's rows, to z + (4 a + b) z_step, squares `width` apart. dy: a row of positions of W numbers each, `cols` of
- * them, and `below` further the next one, or NULL. */
-static void winograd_gradient(T *z, size_t z_step, size_t width, const T *dy, const T *below, size_t cols, size_t n)
+/* A dy A^T of n squares of a row, with vectors along dy's rows, to z + (4 a + b) z_step, squares `width` apart. dy: the first of `cols` positions of W numbers
+ * each, `step` apart; below: the next row's. NULL: a row that is not there. */
+static void winograd_gradient(T *z, size_t z_step, size_t width, const T *dy, const T *below, size_t step, size_t cols, size_t n)
 {
     for (size_t j = 0; j < n; ++j, z += width) {
-        const size_t at = 2 * j * W;
-        const V p = v_load(dy + at), q = 2 * j + 1 < cols ? v_load(dy + at + W) : v_zero();
-        const V r = below ? v_load(below + at) : v_zero(), t = below && 2 * j + 1 < cols ? v_load(below + at + W) : v_zero();
+        const size_t at = 2 * j * step;
+        const int one = 2 * j < cols, two = 2 * j + 1 < cols;
+        const V p = dy && one ? v_load(dy + at) : v_zero(), q = dy && two ? v_load(dy + at + step) : v_zero();
+        const V r = below && one ? v_load(below + at) : v_zero(), t = below && two ? v_load(below + at + step) : v_zero();
         const V left[4] = {p, v_add(p, r), v_sub(p, r), v_neg(r)}, right[4] = {q, v_add(q, t), v_sub(q, t), v_neg(t)};
         TILE_UNROLL for (int a = 0; a < 4; ++a) {
             T *to = z + 4 * (size_t)a * z_step;
@@ -32,20 +33,22 @@ static void winograd_gradient(T *z, size_t z_step, size_t width, const T *dy, co
 static void winograd_gradients(T *z, size_t z_step, T *turned, const T *dy, const fnn_conv_shape *s, size_t rows, gemm_cut panels, size_t squares,
                                const fnn_winograd_blocks *b, const winograd_block *block)
 {
-    const size_t plane = s->out[1] * s->out[2], cols = s->out[2] - 2 * block->col < 2 * block->cols ? s->out[2] - 2 * block->col : 2 * block->cols;
+    const size_t plane = s->out[1] * s->out[2], down = s->dilation[1] * s->out[2], along = s->dilation[2];
     for (size_t q = 0, r = 0, width; q < panels.parts; ++q, r += width, z += width * squares) {
         width = (panels.low + (q < panels.high)) * W;
         for (size_t v = 0; v < width && r + v < rows; v += W) {
             const size_t some = rows - r - v < W ? rows - r - v : W;
             T *to = z + v;
             for (size_t i = block->row; i < block->end; ++i, to += block->cols * width) {
-                const size_t row = 2 * (i % b->image_rows);
-                const T *from = dy + (i / b->image_rows * s->groups * s->rows + r + v) * plane + row * s->out[2] + 2 * block->col;
-                T *below = row + 1 < s->out[1] ? turned + cols * W : NULL;
-                pack_transpose(turned, W, from, (ptrdiff_t)plane, some, cols, 1);
-                if (below)
-                    pack_transpose(below, W, from + s->out[2], (ptrdiff_t)plane, some, cols, 1);
-                winograd_gradient(to, z_step, width, turned, below, cols, block->cols);
+                const winograd_piece p = winograd_piece_of(s, b, block, i);
+                const size_t lines = winograd_left(s, &p, 1, p.row), most = winograd_left(s, &p, 2, p.col), cols = most < 2 * p.cols ? most : 2 * p.cols;
+                const size_t reach = cols ? (cols - 1) * along + 1 : 0;
+                const T *from = dy + (p.image * s->groups * s->rows + r + v) * plane + p.first[0] * s->out[2] + p.first[1] + 2 * (p.row * down + p.col * along);
+                T *line[2] = {lines > 0 ? turned : NULL, lines > 1 ? turned + reach * W : NULL};
+                for (size_t l = 0; l < 2; ++l)
+                    if (line[l])
+                        pack_transpose(line[l], W, from + l * down, (ptrdiff_t)plane, some, reach, 1);
+                winograd_gradient(to, z_step, width, line[0], line[1], along * W, cols, block->cols);
             }
         }
     }
@@ -115,7 +118,7 @@ static void winograd_weight_gradient(const fnn_conv_weight_args *a, size_t part,
         const T *dy = (const T *)a->dy + (group * s.rows + row) * s.out[1] * s.out[2];
         memset(sums, 0, 16 * plan.sums_step * sizeof *sums);
         for (size_t index = 0; index < b->row_blocks * b->col_blocks; ++index) {
-            const winograd_block block = winograd_block_of(b, s.batch, index);
+            const winograd_block block = winograd_block_of(b, index);
             if (fnn_interrupted())
                 return;
             const size_t squares = winograd_patches(v, plan.v_step, slots, x, &s, channels, b, &block);
