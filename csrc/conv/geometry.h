@@ -361,11 +361,12 @@ static inline fnn_conv_weight_plan fnn_conv_make_weight_plan(const fnn_conv_shap
     const size_t line = 64 / size, taps = fnn_conv_taps(s->taps), k = s->channels * taps;
     p.dots = s->rows <= FNN_CONV_DOTS;
     p.blocks = fnn_conv_cut(s->batch, s->out, 20 * line);
-    p.rows = p.dots ? s->rows : fnn_conv_even(fnn_conv_ceil(s->rows, lanes), FNN_CONV_WEIGHT_ROWS / lanes) * lanes;
+    const size_t vectors = fnn_conv_ceil(s->rows, lanes), fewest = fnn_conv_ceil(parts, s->groups ? s->groups : 1);
+    const int by_rows = !p.dots && 2 * s->rows > k && vectors >= fewest;   /* each share reads all of x, or else all of dy */
+    p.rows = p.dots ? s->rows : fnn_conv_even(by_rows ? fnn_conv_ceil(vectors, fewest) : vectors, FNN_CONV_WEIGHT_ROWS / lanes) * lanes;
     p.rows = p.rows < s->rows ? p.rows : s->rows;
     p.columns = fnn_conv_even(k, p.dots ? 72 : 576);
-    const size_t fewest = fnn_conv_ceil(parts, s->groups ? s->groups : 1);
-    if (fewest > 1 && p.columns > fnn_conv_ceil(k, fewest))
+    if (!by_rows && fewest > 1 && p.columns > fnn_conv_ceil(k, fewest))
         p.columns = fnn_conv_ceil(k, fewest);
     p.row_parts = p.rows ? fnn_conv_ceil(s->rows, p.rows) : 0;
     p.column_parts = p.columns ? fnn_conv_ceil(k, p.columns) : 0;
