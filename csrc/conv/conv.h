@@ -203,6 +203,7 @@ static void conv_activate(const conv_work *w, size_t begin, size_t end, size_t i
 
 #include "images.h"
 #include "winograd.h"
+#include "depthwise.h"
 
 KERNEL(conv_forward, conv)
 {
@@ -217,6 +218,10 @@ KERNEL(conv_forward, conv)
     if (fnn_conv_is_over_images(&s, dense, TILE_LANES, sizeof(tile_real)) && (fnn_conv_inside(&s) || conv_finite(a->weight, s.groups * s.rows * k_all))) {
         const fnn_conv_images_plan plan = fnn_conv_make_images_plan(&s, TILE_LANES, TILE_ROWS, sizeof(tile_real), parts);
         conv_over_images(a, &s, &plan, part, parts);
+        return;
+    }
+    if (fnn_conv_is_depthwise(&s)) {
+        depthwise_forward(a, &s, part, parts);
         return;
     }
     const fnn_conv_plan plan = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, sizeof(tile_real), parts);

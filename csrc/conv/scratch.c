@@ -29,7 +29,8 @@ size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
     if (a->winograd)
         return fnn_winograd_make_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
     const fnn_conv_plan p = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, size, parts);
-    const size_t blocks = bytes(&p.view, &p.blocks, p.bunch * p.chunk, 2 * p.terms + p.buffer + p.panels, size);
+    const size_t blocks = fnn_conv_is_depthwise(&s) ? fnn_depthwise_scratch(&s, size) * size
+                                                    : bytes(&p.view, &p.blocks, p.bunch * p.chunk, 2 * p.terms + p.buffer + p.panels, size);
     if (!fnn_conv_is_over_images(&s, fnn_conv_is_dense(a), sizes->lanes, size))
         return blocks;
     const size_t images = fnn_conv_make_images_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
@@ -42,6 +43,8 @@ size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *a, fnn_dtype dtype, s
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     if (a->winograd)
         return fnn_winograd_make_weight_plan(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes, size, parts).size * size;
+    if (fnn_conv_is_depthwise(&s))
+        return fnn_depthwise_weight_scratch(&s, size) * size;
     const fnn_conv_weight_plan p = fnn_conv_make_weight_plan(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes, size, parts);
     return bytes(&p.view, &p.blocks, p.bunch * p.channels, p.size, size);
 }

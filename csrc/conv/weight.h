@@ -109,6 +109,7 @@ static void weight_product(tile_real *sums, size_t columns, size_t rows, const t
 }
 
 #include "winograd_weight.h"
+#include "depthwise_weight.h"
 
 KERNEL(conv_weight_gradient, conv_weight)
 {
@@ -117,6 +118,10 @@ KERNEL(conv_weight_gradient, conv_weight)
         return;
     }
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    if (fnn_conv_is_depthwise(&s)) {
+        depthwise_weight_gradient(a, &s, part, parts);
+        return;
+    }
     const fnn_conv_weight_plan plan = fnn_conv_make_weight_plan(&s, TILE_LANES, sizeof(tile_real), parts);
     const size_t taps = fnn_conv_taps(s.taps), in_channel = s.x_size[0] * s.x_size[1] * s.x_size[2], positions = s.out[0] * s.out[1] * s.out[2];
     const size_t k = s.channels * taps, y_step[3] = {1, 1, 1}, y_first[3] = {0, 0, 0}, image = s.groups * s.rows * positions;

@@ -1,0 +1,96 @@
+/* depthwise_weight.h — the gradient of the weights of depthwise.h's convolutions: a dot product for every tap, those of a column of the taps together, so that they
+ * have their mask in common. The sums have weight_dots.h's virtual lanes, of which number i of a row belongs to lane i mod DOT_LANES. A lane takes images, columns i
+ * and rows in ascending order. A share has a range of the channels. */
+
+enum { DEPTHWISE_DOTS = 3 };        /* taps at a time */
+
+/* What the taps of one call have in common. */
+typedef struct depthwise_dots_args {
+    T *sums;                        /* DOT_LANES for each tap, `sums_tap` apart */
+    const T *dy, *const *rows;      /* one image's; dy from DOT_LANES' first column on; depthwise_rows() */
+    size_t sums_tap, first, count;  /* the taps' rows */
+    ptrdiff_t col;                  /* the column of x that goes with dy's first */
+    size_t n;                       /* columns, 1 … DOT_LANES */
+} depthwise_dots_args;
+
+/* whole: no lane is outside of dy or x. */
+FNN_INLINE void depthwise_dots(const depthwise_dots_args *d, const fnn_conv_shape *s, const int step, const int whole)
+{
+    const ptrdiff_t width = (ptrdiff_t)s->x_size[2];
+    const T *dy = d->dy, *const *rows = d->rows;
+    size_t tap[DEPTHWISE_DOTS];
+    V sum[DEPTHWISE_DOTS][DOT_VECTORS];
+    depthwise_span span[DOT_VECTORS];
+    size_t n[DOT_VECTORS];
+    TILE_UNROLL for (size_t t = 0; t < DEPTHWISE_DOTS; ++t)
+        tap[t] = (d->first + (t < d->count ? t : 0)) * s->dilation[1];
+    TILE_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
+        const size_t before = (size_t)v * W;
+        n[v] = d->n > before ? (d->n - before < W ? d->n - before : W) : 0;
+        span[v] = depthwise_columns(d->col + v * step * W, width, step * W);
+        TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
+            sum[t][v] = (size_t)t < d->count ? v_load(d->sums + (size_t)t * d->sums_tap + before) : v_zero();
+    }
+    for (size_t row = 0; row < s->out[1]; ++row, dy += s->out[2], rows += s->step[1]) {
+        const T *from[DEPTHWISE_DOTS];
+        TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t) {
+            from[t] = rows[tap[t]] + d->col;
+        }
+        TILE_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
+            const V y = whole ? v_load(dy + v * W) : v_load_span(dy + v * W, 0, n[v]);
+            TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
+                sum[t][v] = v_fma(y, whole ? depthwise_load_all(from[t] + v * step * W, step) : depthwise_load(from[t] + v * step * W, span[v], step), sum[t][v]);
+        }
+    }
+    TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
+        TILE_UNROLL for (int v = 0; v < DOT_VECTORS; ++v)
+            if ((size_t)t < d->count)
+                v_store(d->sums + (size_t)t * d->sums_tap + v * W, sum[t][v]);
+}
+
+static void depthwise_weight_gradient(const fnn_conv_weight_args *a, const fnn_conv_shape *s, size_t part, size_t parts)
+{
+    const size_t x_plane = s->x_size[1] * s->x_size[2], y_plane = s->out[1] * s->out[2], taps = s->taps[1] * s->taps[2];
+    const ptrdiff_t reach = (ptrdiff_t)s->step[2] * DOT_LANES, width = (ptrdiff_t)s->x_size[2];
+    T *zeros = (T *)a->scratch + part * fnn_depthwise_weight_scratch(s, sizeof(T)), *sums = zeros + fnn_depthwise_scratch(s, sizeof(T));
+    const T **rows = (const T **)(zeros + fnn_conv_round(s->x_size[2]));
+    depthwise_dots_args d = {.rows = rows, .sums_tap = s->taps[2] * DOT_LANES};
+    memset(zeros, 0, s->x_size[2] * sizeof *zeros);
+    size_t group, last;
+    fnn_share(s->groups, 1, part, parts, &group, &last);
+    for (; group < last; ++group) {
+        if (fnn_interrupted())
+            return;
+        memset(sums, 0, taps * DOT_LANES * sizeof *sums);
+        for (size_t image = 0; image < s->batch; ++image) {
+            const T *x = (const T *)a->x + (image * s->groups + group) * x_plane, *dy = (const T *)a->dy + (image * s->groups + group) * y_plane;
+            depthwise_rows(rows, x, zeros, s);
+            for (size_t i = 0; i < x_plane; i += TILE_CACHE_LINE)   /* they are not read row by row */
+                tile_prefetch(x + i);
+            for (size_t i = 0; i < y_plane; i += TILE_CACHE_LINE)
+                tile_prefetch(dy + i);
+            for (size_t j = 0; j < s->out[2]; j += DOT_LANES)
+                for (size_t tap = 0; tap < s->taps[2]; ++tap) {
+                    d.dy = dy + j;
+                    d.n = s->out[2] - j < DOT_LANES ? s->out[2] - j : DOT_LANES;
+                    d.col = (ptrdiff_t)(j * s->step[2] + tap * s->dilation[2]) + s->origin[2];
+                    const int whole = d.n == DOT_LANES && d.col >= 0 && d.col + reach <= width;
+                    for (d.first = 0; d.first < s->taps[1]; d.first += DEPTHWISE_DOTS) {
+                        d.count = s->taps[1] - d.first < DEPTHWISE_DOTS ? s->taps[1] - d.first : DEPTHWISE_DOTS;
+                        d.sums = sums + (d.first * s->taps[2] + tap) * DOT_LANES;
+                        if (s->step[2] == 1 && whole)
+                            depthwise_dots(&d, s, 1, 1);
+                        else if (s->step[2] == 1)
+                            depthwise_dots(&d, s, 1, 0);
+                        else if (whole)
+                            depthwise_dots(&d, s, 2, 1);
+                        else
+                            depthwise_dots(&d, s, 2, 0);
+                    }
+                }
+        }
+        for (size_t tap = 0; tap < taps; ++tap)
+            sums[tap * DOT_LANES] = dot_fold(sums + tap * DOT_LANES);
+        weight_finish(a, sums, DOT_LANES, taps * DOT_LANES, group, 0, 1, 0, taps);
+    }
+}
