@@ -14,7 +14,7 @@
 
 #include "../fnn.h"
 
-enum { FNN_CONV_COLUMNS = 480 };        /* the most positions in a block; rows and vectors of it are fewer */
+enum { FNN_CONV_COLUMNS = 480, FNN_CONV_OVER = 16 };       /* the most positions in a block; rows and vectors of it are fewer. Patches are packed so many at a time */
 
 /* What the argument structs of all convolution kernels have in common; kernels.def says what the fields are. */
 typedef struct fnn_conv_shape {

@@ -131,27 +131,32 @@ FNN_INLINE void conv_pack_pieces(tile_real *y, size_t y_step, const ptrdiff_t *o
             memcpy(y + to[i], from[i] + offsets[k], piece * sizeof *y);
 }
 
-/* Row k of the positions in some spans to y + k y_step, for k < rows; up to 16 elements after each row are overwritten, in ascending order.
- * skip: positions of the first span to leave out; n: positions to take. `over`: so many may be read beyond a span's end. */
+/* Row k of the positions in some spans to y + k y_step, for k < rows; up to FNN_CONV_OVER elements after each row are overwritten, in ascending order.
+ * skip: positions of the first span to leave out; n: positions to take. over: as many may be read beyond a span's end. */
 static void conv_pack(tile_real *y, size_t y_step, const tile_real *x, const ptrdiff_t *offsets, size_t rows, const conv_span *span, size_t skip, size_t n, int over)
 {
     const tile_real *from[FNN_CONV_COLUMNS];
     ptrdiff_t to[FNN_CONV_COLUMNS];
     size_t length[FNN_CONV_COLUMNS], count = 0, longest = 0, shortest = n;
-    for (size_t done = 0; done < n; ++span, ++count, skip = 0) {
+    for (size_t done = 0, piece; done < n; done += piece, ++count) {
+        const size_t left = span->n - skip;
+        piece = left < n - done ? left : n - done;
+        if (over && piece > FNN_CONV_OVER)
+            piece = FNN_CONV_OVER;
         from[count] = x + span->from + skip;
-        length[count] = span->n - skip < n - done ? span->n - skip : n - done;
+        length[count] = piece;
         to[count] = (ptrdiff_t)done;
-        done += length[count];
-        longest = length[count] > longest ? length[count] : longest;
-        shortest = length[count] < shortest ? length[count] : shortest;
+        longest = piece > longest ? piece : longest;
+        shortest = piece < shortest ? piece : shortest;
+        skip = piece < left ? skip + piece : 0;
+        span += piece == left;
     }
     if (over && longest <= 4)
         conv_pack_pieces(y, y_step, offsets, rows, from, to, count, 4);
     else if (over && longest <= 8)
         conv_pack_pieces(y, y_step, offsets, rows, from, to, count, 8);
-    else if (over && longest <= 16)
-        conv_pack_pieces(y, y_step, offsets, rows, from, to, count, 16);
+    else if (over)
+        conv_pack_pieces(y, y_step, offsets, rows, from, to, count, FNN_CONV_OVER);
     else if (n > 0 && longest <= TILE_LANES && shortest == longest) {
         const tile_mask mask = tile_mask_of(longest);
         for (size_t k = 0; k < rows; ++k, y += y_step)
