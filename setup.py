@@ -54,16 +54,12 @@ def write_table_pxd() -> None:
     for name, declarations in re.findall(r"FNN_ARGS\((\w+),(.*?)\)\s*\n", text, flags=re.DOTALL):
         fields = [" ".join(field.split()) for field in declarations.split(";") if field.strip()]
         lines += [f"    ctypedef struct fnn_{name}_args:", *(f"        {field}" for field in fields)]
-        places = []
-        for field in fields:
-            kind, member, count = re.fullmatch(r"(.*?)(\w+)(\[\d+\])?", field).groups()
-            places.append(f"({member!r}, {kind.strip()!r}, <size_t>&(<fnn_{name}_args *>NULL).{member}, {int((count or '[1]')[1:-1])})")
-        layouts.append(f"        {name!r}: (sizeof(fnn_{name}_args), ({', '.join(places)},)),")
+        layouts.append(f"        {name!r}: (sizeof(fnn_{name}_args), {'; '.join(fields)!r}),")
     lines.append("    ctypedef struct fnn_table:")
     kernels = re.findall(r"FNN_KERNEL\((\w+), (\w+)\)", text)
     lines += [f"        fnn_kernel {name}[2]" for name, _ in kernels]
     lines += ["", f"# {len(kernels)} kernels", "cdef inline dict kernel_sets():", f"    return {dict(kernels)!r}",
-              "# {set: (size of the struct, ((field, type, offset, how many), …))}", "cdef inline dict argument_layouts():", "    return {", *layouts, "    }",
+              "# {set: (size of the struct, its fields in C)}", "cdef inline dict argument_layouts():", "    return {", *layouts, "    }",
               "cdef inline str build_flags():", f"    return {' '.join(COMMON)!r}", ""]
     target, content = KERNELS / "_table.pxd", "\n".join(lines)
     if not target.exists() or target.read_text() != content:

@@ -99,7 +99,7 @@ static void conv_gather(tile_real *row, const tile_real *y, const conv_span *spa
 static void conv_over_patches(const conv_work *w)
 {
     const gemm_cut tiles = gemm_cut_evenly(w->a->rows, TILE_ROWS);
-    const gemm_cut groups = gemm_cut_evenly(w->spans, tile_vecs(tiles.low + (tiles.high > 0)));
+    const gemm_cut groups = gemm_cut_evenly(w->spans, conv_tile_vecs(tiles.low + (tiles.high > 0)));
     const conv_span *span = w->span;
     const size_t step = w->a->y_step[2];
     tile_real buffer[TILE_SUMS * TILE_LANES];       /* for positions that are no neighbours in y */

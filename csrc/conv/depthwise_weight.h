@@ -24,7 +24,7 @@ FNN_INLINE void depthwise_dots(const depthwise_dots_args *d, const fnn_conv_shap
     size_t n[DOT_VECTORS];
     TILE_UNROLL for (size_t t = 0; t < DEPTHWISE_DOTS; ++t)
         tap[t] = (d->first + (t < d->count ? t : 0)) * s->dilation[1];
-    TILE_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
+    DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
         const size_t before = (size_t)v * W;
         n[v] = d->n > before ? (d->n - before < W ? d->n - before : W) : 0;
         span[v] = depthwise_columns(d->col + v * step * W, width, step * W);
@@ -36,14 +36,14 @@ FNN_INLINE void depthwise_dots(const depthwise_dots_args *d, const fnn_conv_shap
         TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t) {
             from[t] = rows[tap[t]] + d->col;
         }
-        TILE_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
+        DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
             const V y = whole ? v_load(dy + v * W) : v_load_span(dy + v * W, 0, n[v]);
             TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
                 sum[t][v] = v_fma(y, whole ? depthwise_load_all(from[t] + v * step * W, step) : depthwise_load(from[t] + v * step * W, span[v], step), sum[t][v]);
         }
     }
     TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
-        TILE_UNROLL for (int v = 0; v < DOT_VECTORS; ++v)
+        DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v)
             if ((size_t)t < d->count)
                 v_store(d->sums + (size_t)t * d->sums_tap + v * W, sum[t][v]);
 }

@@ -50,7 +50,7 @@ static void conv_box(const conv_bundles *w, const size_t *start, const conv_stre
     const ptrdiff_t row = (ptrdiff_t)s->x_size[2], plane = row * (ptrdiff_t)s->x_size[1], channel = plane * (ptrdiff_t)s->x_size[0];
     const size_t positions = s->out[0] * s->out[1] * s->out[2], k_all = s->channels * fnn_conv_taps(s->taps);
     const gemm_cut tiles = gemm_cut_evenly(s->rows, TILE_ROWS);
-    const gemm_cut groups = gemm_cut_evenly(w->bundles * along[0].n * along[1].n * along[2].n, tile_vecs(tiles.low + (tiles.high > 0)));
+    const gemm_cut groups = gemm_cut_evenly(w->bundles * along[0].n * along[1].n * along[2].n, conv_tile_vecs(tiles.low + (tiles.high > 0)));
     conv_tile_args t = {0};
     t.offsets = w->offsets, t.order = w->order;
     t.c_step = (ptrdiff_t)(positions * TILE_LANES);

@@ -74,5 +74,13 @@ FNN_INLINE void conv_tile_run(const conv_tile_args *t, const int rows, const int
     static void CONV_TILE_NAME(rows, vecs)(const conv_tile_args *t) { conv_tile_run(t, rows, vecs); }
 TILE_LIST(CONV_TILE_DEFINE)
 
-#define CONV_TILE_ENTRY(rows, vecs) [rows][vecs] = CONV_TILE_NAME(rows, vecs),
+/* Few rows have not so many vectors as a product's: those go by depthwise.h mostly. */
+enum { CONV_TILE_VECS = 4 };
+#define CONV_TILE_ENTRY(rows, vecs) [rows][vecs] = (vecs) <= CONV_TILE_VECS ? CONV_TILE_NAME(rows, vecs) : NULL,
 static const conv_tile_kernel conv_tile_kernels[TILE_ROWS + 1][TILE_VECS] = {TILE_LIST(CONV_TILE_ENTRY)};
+
+static inline size_t conv_tile_vecs(size_t rows)
+{
+    const size_t vecs = tile_vecs(rows);
+    return vecs < CONV_TILE_VECS ? vecs : CONV_TILE_VECS;
+}

@@ -5,6 +5,13 @@
 
 enum { DOT_LANES = 64 / (int)sizeof(tile_real), DOT_VECTORS = DOT_LANES / TILE_LANES };
 
+/* Loops over the vectors of the virtual lanes, of which there are many where a vector is one number. */
+#if TILE_LANES > 1
+#define DOT_UNROLL TILE_UNROLL
+#else
+#define DOT_UNROLL
+#endif
+
 #if TILE_SUMS >= 27
 enum { DOT_ROWS = 6, DOT_COLS = 9 };
 #else
@@ -31,7 +38,7 @@ FNN_INLINE tile_vec dot_load(const tile_real *p, size_t n, int v)
 
 /* A cache line of positions; with a constant n the tests in dot_load are made by the compiler. */
 #define DOT_STEP(n)                                                                                                           \
-    TILE_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {                                                                       \
+    DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {                                                                       \
         tile_vec y[DOT_ROWS];                                                                                                 \
         TILE_UNROLL for (int r = 0; r < rows; ++r)                                                                            \
             y[r] = dot_load(dy[r] + i, n, v);                                                                                 \
@@ -47,7 +54,7 @@ FNN_INLINE void dot_tile_run(const dot_tile_args *t, const int rows, const int c
     tile_vec sum[DOT_ROWS][DOT_COLS][DOT_VECTORS];
     TILE_UNROLL for (int c = 0; c < cols; ++c)
         TILE_UNROLL for (int r = 0; r < rows; ++r)
-            TILE_UNROLL for (int v = 0; v < DOT_VECTORS; ++v)
+            DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v)
                 sum[r][c][v] = tile_load(t->sums + ((size_t)r * t->sums_row + (size_t)c) * DOT_LANES + v * TILE_LANES);
     for (size_t s = 0; s < t->spans; ++s) {
         const tile_real *dy[DOT_ROWS], *x[DOT_COLS];
@@ -64,7 +71,7 @@ FNN_INLINE void dot_tile_run(const dot_tile_args *t, const int rows, const int c
     }
     TILE_UNROLL for (int c = 0; c < cols; ++c)
         TILE_UNROLL for (int r = 0; r < rows; ++r)
-            TILE_UNROLL for (int v = 0; v < DOT_VECTORS; ++v)
+            DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v)
                 tile_store(t->sums + ((size_t)r * t->sums_row + (size_t)c) * DOT_LANES + v * TILE_LANES, sum[r][c][v]);
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from fastnn.kernels._core import kernel_addresses, kernel_layouts
 
 ITEM_SIZES = (4, 8)  # of the dtype indices
+_DECLARATION = re.compile(r"(.*?) ?(\w+)(?:\[(\d+)\])?")
 _FORMATS = {"size_t": "N", "ptrdiff_t": "n", "uint64_t": "Q", "double": "d", "int": "i", "fnn_kernel": "N"}
 
 
@@ -25,15 +27,26 @@ class Argument(NamedTuple):
     data: bool = False  # an array of the user's or of a kernel's, rather than something that the wrapper made
 
 
-def _argument(name: str, kind: str, offset: int, count: int) -> Argument:
-    if kind.endswith("*"):
-        table = kind.count("*") > 1
-        return Argument(name, offset, "N", True, not kind.startswith("const") and not table, table, "void" in kind)
-    return Argument(name, offset, f"{count}{_FORMATS[kind]}" if count > 1 else _FORMATS[kind])
+def _layout(size: int, fields: str) -> dict[str, Argument]:
+    """The arguments in a struct of so many bytes, whose fields have C's places."""
+    layout: dict[str, Argument] = {}
+    end = 0
+    for declaration in fields.split("; "):
+        kind, name, count = _DECLARATION.fullmatch(declaration).groups()  # type: ignore[union-attr]
+        pointer, table = kind.endswith("*"), kind.count("*") > 1
+        form = "N" if pointer else _FORMATS[kind]
+        item = struct.calcsize(form)  # and what its place is a multiple of
+        offset = -(-end // item) * item
+        layout[name] = Argument(name, offset, (count or "") + form, pointer, pointer and not kind.startswith("const") and not table, table, pointer and "void" in kind)
+        end = offset + int(count or 1) * item
+    if -(-end // 8) * 8 != size:
+        raise ImportError(f"the fields {fields!r} do not make a struct of {size} bytes")
+    return layout
 
 
-LAYOUTS = {kernel: {place[0]: _argument(*place) for place in places} for kernel, (_, places) in kernel_layouts().items()}
-SIZES = {kernel: size for kernel, (size, _) in kernel_layouts().items()}
+_KERNELS = kernel_layouts()
+LAYOUTS = {kernel: _layout(*fields) for kernel, fields in _KERNELS.items()}
+SIZES = {kernel: size for kernel, (size, _) in _KERNELS.items()}
 STRUCTS = {kernel: frozenset(layout) for kernel, layout in LAYOUTS.items()}
 
 

@@ -214,7 +214,7 @@ def kernel_addresses():
 
 
 def kernel_layouts():
-    """{kernel: (size of its argument struct, ((field, C type, offset, how many), …))}, as kernels.def lists them."""
+    """{kernel: (size of its argument struct, its fields in C)}, as kernels.def lists them."""
     layouts = argument_layouts()
     return {name: layouts[arguments] for name, arguments in kernel_sets().items()}
 
