@@ -154,8 +154,14 @@ size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts
 /* Elements of a matrix of k rows and n columns that gemm_pack has packed. */
 size_t fnn_gemm_packed(fnn_dtype dtype, size_t k, size_t n);
 
-/* Whether a convolution goes by conv/winograd.h, and the gradient of its weights: what the field `winograd` is to be. */
-int fnn_conv_winograd(const fnn_conv_args *args);
+/* How a convolution goes, where its weights are packed in an order of their own: by conv/winograd.h, if that is allowed, or conv/channels.h. */
+enum { FNN_CONV_TILES, FNN_CONV_WINOGRAD, FNN_CONV_CHANNELS };
+int fnn_conv_form(const fnn_conv_args *args, fnn_dtype dtype, int winograd);
+
+/* Elements of its packed weights. */
+size_t fnn_conv_packed(const fnn_conv_args *args, fnn_dtype dtype);
+
+/* Whether the gradient of a convolution's weights goes by conv/winograd_weight.h: what the field `winograd` is to be. */
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *args);
 
 /* Scratch memory as above for the two convolution kernels; SIZE_MAX where it is more than any machine has. */

@@ -12,10 +12,12 @@
  *         tiles of rows                                      tile.h
  *     activation of the finished rows
  * Where rows of positions would leave many lanes idle (widths just above a multiple of the lanes, small images), the chunk's patches
- * are packed into panels, whose columns run on across rows and images, and the tiles are the matrix product's; with many small images images.h is faster yet. */
+ * are packed into panels, whose columns run on across rows and images, and the tiles are the matrix product's.
+ * Other ways: images.h, for many small images; channels.h, for many channels; depthwise.h; winograd.h. */
 
 #include "geometry.h"
 #include "bundles.h"
+#include "channels_plan.h"
 #include "patches.h"
 #include "tile.h"
 
@@ -204,14 +206,19 @@ static void conv_activate(const conv_work *w, size_t begin, size_t end, size_t i
 #include "images.h"
 #include "winograd.h"
 #include "depthwise.h"
+#include "channels.h"
 
 KERNEL(conv_forward, conv)
 {
-    if (a->winograd) {
+    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    if (a->form == FNN_CONV_WINOGRAD) {
         winograd_forward(a, part, parts);
         return;
     }
-    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    if (a->form == FNN_CONV_CHANNELS) {
+        conv_over_channels(a, &s, part, parts);
+        return;
+    }
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[TILE_ISA][FNN_DTYPE];
     const size_t taps = fnn_conv_taps(s.taps), k_all = s.channels * taps;
     const int dense = fnn_conv_is_dense(a);
@@ -318,7 +325,7 @@ static void conv_pack_rows(tile_real *to, const tile_real *from, ptrdiff_t w_row
  * their rows together: they are read channel by channel. */
 KERNEL(conv_pack_weight, conv_pack_weight)
 {
-    if (a->winograd) {
+    if (a->form == FNN_CONV_WINOGRAD) {
         winograd_pack_weight(a, part, parts);
         return;
     }
@@ -326,6 +333,10 @@ KERNEL(conv_pack_weight, conv_pack_weight)
     const size_t taps = a->taps[0] * a->taps[1] * a->taps[2], k = a->channels * taps;
     const int in_order = a->w_tap[2] == 1 && a->w_tap[1] == (ptrdiff_t)a->taps[2] && a->w_tap[0] == (ptrdiff_t)(a->taps[1] * a->taps[2]) &&
                          a->w_channel == (ptrdiff_t)taps;
+    if (a->form == FNN_CONV_CHANNELS) {
+        channel_pack_weight(a, in_order, part, parts);
+        return;
+    }
     size_t unit, last;
     fnn_share(a->groups * tiles.parts, 1, part, parts, &unit, &last);
     for (size_t count; unit < last; unit += count) {

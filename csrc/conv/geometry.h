@@ -208,17 +208,24 @@ static inline double fnn_conv_cost(const fnn_conv_shape *s, const fnn_conv_block
     return (double)units * ((double)vectors * (double)(rows + 8) + 0.5 * (double)rows);
 }
 
-/* lanes, rows: of the instruction set's tiles; size: of an element. Vectors along the width read patches where they are, unless so many of
- * their lanes would be idle that it is cheaper to pack the patches first: two instructions for each vector, and some for each row. Packed are
- * also the planes of a product without taps, which are too far apart to be read many times. */
+/* Whether the patches of a block are packed first. Vectors along the width read patches where they are, unless so many of their lanes would be idle that it
+ * is cheaper to pack: two instructions for each vector, and some for each row. Packed are also the planes of a product without taps, which are too far
+ * apart to be read many times. */
+static inline int fnn_conv_is_packed(const fnn_conv_shape *s, size_t lanes, size_t tile_rows)
+{
+    const size_t width = s->out[2] ? s->out[2] : 1;
+    const double use = (double)width / (double)(fnn_conv_ceil(width, lanes) * lanes), work = 0.5 * (double)s->rows;
+    const int far = fnn_conv_inside(s) && s->step[2] == 1 && fnn_conv_taps(s->taps) == 1 && s->rows >= 4 * tile_rows;
+    return lanes > 1 && (far || work / use > work + 2 + 2 * (double)lanes / (double)width);
+}
+
+/* lanes, rows: of the instruction set's tiles; size: of an element. */
 static inline fnn_conv_plan fnn_conv_make_plan(const fnn_conv_shape *s, size_t lanes, size_t tile_rows, size_t size, size_t parts)
 {
     fnn_conv_plan p;
     const size_t taps = fnn_conv_taps(s->taps), width = s->out[2] ? s->out[2] : 1;
-    const double use = (double)width / (double)(fnn_conv_ceil(width, lanes) * lanes);
-    const double work = 0.5 * (double)s->rows;
-    const int inside = fnn_conv_inside(s) && s->step[2] == 1, far = inside && taps == 1 && s->rows >= 4 * tile_rows;
-    p.packed = lanes > 1 && (far || work / use > work + 2 + 2 * (double)lanes / (double)width);
+    const int inside = fnn_conv_inside(s) && s->step[2] == 1;
+    p.packed = fnn_conv_is_packed(s, lanes, tile_rows);
     const size_t most = p.packed ? 640 : 320;     /* k */
     p.chunk = fnn_conv_even(s->channels, taps < most ? most / (taps ? taps : 1) : 1);
     p.chunks = p.chunk ? fnn_conv_ceil(s->channels, p.chunk) : 1;

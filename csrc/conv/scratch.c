@@ -1,6 +1,7 @@
-/* scratch.c — how much scratch memory the convolutions want, in bytes for each share, and which of them go by winograd.h. */
+/* scratch.c — how much scratch memory the convolutions want, in bytes for each share, and what form the weights have. */
 #include "../gemm/blocks.h"
 #include "bundles.h"
+#include "channels_plan.h"
 
 /* The bytes of a share, unless the buffer, whose size huge paddings and steps can drive up, would have more than 2^44 elements. */
 static size_t bytes(const fnn_conv_view *v, const fnn_conv_blocks *b, size_t channels, size_t elements, size_t size)
@@ -9,10 +10,25 @@ static size_t bytes(const fnn_conv_view *v, const fnn_conv_blocks *b, size_t cha
     return buffer > 1.7e13 ? SIZE_MAX : elements * size;
 }
 
-int fnn_conv_winograd(const fnn_conv_args *a)
+static size_t size_of(fnn_dtype dtype) { return dtype == FNN_F32 ? sizeof(float) : sizeof(double); }
+
+int fnn_conv_form(const fnn_conv_args *a, fnn_dtype dtype, int winograd)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    return fnn_conv_is_dense(a) && fnn_conv_is_winograd(&s);
+    const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
+    if (winograd && fnn_conv_is_dense(a) && fnn_conv_is_winograd(&s))
+        return FNN_CONV_WINOGRAD;
+    if (fnn_conv_is_over_images(&s, fnn_conv_is_dense(a), sizes->lanes, size_of(dtype)))
+        return FNN_CONV_TILES;
+    return fnn_conv_is_over_channels(&s, sizes->lanes, sizes->rows, size_of(dtype)) ? FNN_CONV_CHANNELS : FNN_CONV_TILES;
+}
+
+size_t fnn_conv_packed(const fnn_conv_args *a, fnn_dtype dtype)
+{
+    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    if (a->form == FNN_CONV_CHANNELS)
+        return fnn_conv_channels_packed(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes);
+    return s.groups * s.rows * s.channels * (a->form == FNN_CONV_WINOGRAD ? 16 : fnn_conv_taps(s.taps));
 }
 
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)
@@ -23,11 +39,13 @@ int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)
 
 size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
 {
-    const size_t size = dtype == FNN_F32 ? sizeof(float) : sizeof(double);
+    const size_t size = size_of(dtype);
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
-    if (a->winograd)
+    if (a->form == FNN_CONV_WINOGRAD)
         return fnn_winograd_make_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
+    if (a->form == FNN_CONV_CHANNELS)
+        return fnn_conv_make_channels_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
     const fnn_conv_plan p = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, size, parts);
     const size_t blocks = fnn_conv_is_depthwise(&s) ? fnn_depthwise_scratch(&s, size) * size
                                                     : bytes(&p.view, &p.blocks, p.bunch * p.chunk, 2 * p.terms + p.buffer + p.panels, size);
@@ -39,7 +57,7 @@ size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
 
 size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *a, fnn_dtype dtype, size_t parts)
 {
-    const size_t size = dtype == FNN_F32 ? sizeof(float) : sizeof(double);
+    const size_t size = size_of(dtype);
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     if (a->winograd)
         return fnn_winograd_make_weight_plan(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes, size, parts).size * size;

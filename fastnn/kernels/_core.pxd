@@ -38,7 +38,8 @@ cdef int give_back(Scratch scratch) except -1
 
 # The scratch memory in bytes, for each share, that a product or a convolution needs; a multiple of 64. SIZE_MAX: more than there is.
 cdef size_t gemm_scratch(const fnn_gemm_args *args, int dtype, size_t parts) noexcept
-cdef bint conv_winograd(const fnn_conv_args *args) noexcept
+cdef int conv_form(const fnn_conv_args *args, int dtype, bint winograd) noexcept
+cdef size_t conv_packed(const fnn_conv_args *args, int dtype) noexcept
 cdef bint conv_weight_winograd(const fnn_conv_weight_args *args) noexcept
 cdef size_t conv_scratch(const fnn_conv_args *args, int dtype, size_t parts) noexcept
 cdef size_t conv_weight_scratch(const fnn_conv_weight_args *args, int dtype, size_t parts) noexcept

@@ -25,7 +25,8 @@ cdef extern from "fnn.h" nogil:
     fnn_table fnn_kernels
     size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts)
     size_t fnn_gemm_packed(fnn_dtype dtype, size_t k, size_t n)
-    int fnn_conv_winograd(const fnn_conv_args *args)
+    int fnn_conv_form(const fnn_conv_args *args, fnn_dtype dtype, int winograd)
+    size_t fnn_conv_packed(const fnn_conv_args *args, fnn_dtype dtype)
     int fnn_conv_weight_winograd(const fnn_conv_weight_args *args)
     size_t fnn_conv_scratch(const fnn_conv_args *args, fnn_dtype dtype, size_t parts)
     size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *args, fnn_dtype dtype, size_t parts)
@@ -314,8 +315,12 @@ cdef size_t gemm_scratch(const fnn_gemm_args *args, int dtype, size_t parts) noe
     return (fnn_gemm_scratch(args, <fnn_dtype>dtype, parts) + 63) & ~<size_t>63
 
 
-cdef bint conv_winograd(const fnn_conv_args *args) noexcept:
-    return fnn_conv_winograd(args)
+cdef int conv_form(const fnn_conv_args *args, int dtype, bint winograd) noexcept:
+    return fnn_conv_form(args, <fnn_dtype>dtype, winograd)
+
+
+cdef size_t conv_packed(const fnn_conv_args *args, int dtype) noexcept:
+    return fnn_conv_packed(args, <fnn_dtype>dtype)
 
 
 cdef bint conv_weight_winograd(const fnn_conv_weight_args *args) noexcept:

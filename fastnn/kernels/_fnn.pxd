@@ -14,6 +14,9 @@ cdef extern from "fnn.h" nogil:
         FNN_NEON
         FNN_ISAS
 
+    cdef enum:
+        FNN_CONV_WINOGRAD
+
     ctypedef void (*fnn_kernel)(const void *args, size_t part, size_t parts) noexcept nogil
 
     int fnn_isa_usable(fnn_isa isa)

@@ -17,7 +17,8 @@ cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport SIZE_MAX
 from fastnn.kernels._arrays cimport checked, deliver, dtype_index, new, real, same_dtype, target, writeable
-from fastnn.kernels._core cimport Scratch, borrow, conv_scratch, conv_weight_scratch, conv_weight_winograd, conv_winograd, give_back, kernels, launch, launch_shares, shares, threads
+from fastnn.kernels._core cimport Scratch, borrow, conv_form, conv_packed, conv_scratch, conv_weight_scratch, conv_weight_winograd, give_back, kernels, launch, launch_shares, shares, threads
+from fastnn.kernels._fnn cimport FNN_CONV_WINOGRAD
 from fastnn.kernels._table cimport fnn_channel_sums_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args
 
 import os
@@ -199,18 +200,18 @@ cdef Scratch scratch_for(size_t size, size_t parts):
 
 cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, int typenum) except -1:
     """Pack the weights and convolve, with the memory that both need."""
-    cdef bint winograd = winograd_allowed and conv_winograd(args)
+    args.form = pack.form = conv_form(args, dtype, winograd_allowed)
+    cdef bint winograd = args.form == FNN_CONV_WINOGRAD
     cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
     cdef double terms = args.channels * (4 if winograd else taps)       # for a position: 16 for 4 of them
     cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
     cdef size_t parts = min(shares(cycles), threads())      # the kernels see interrupts
-    cdef cnp.npy_intp elements = args.groups * args.rows * args.channels * (16 if winograd else <size_t>taps)
+    cdef cnp.npy_intp elements = conv_packed(args, dtype)
     cdef cnp.ndarray packed = new(1, &elements, typenum)
     cdef Scratch scratch
     pack.packed, pack.groups, pack.rows, pack.channels = cnp.PyArray_DATA(packed), args.groups, args.rows, args.channels
     for i in range(3):
         pack.taps[i] = args.taps[i]
-    args.winograd = pack.winograd = winograd
     launch(kernels.conv_pack_weight[dtype], pack, sizeof(pack[0]), 2.0 * elements)
     args.weight = pack.packed
     scratch = scratch_for(conv_scratch(args, dtype, parts), parts)
