@@ -83,7 +83,7 @@ def test_winograds_convolution_folds(dtype, rng):
     x = rng.standard_normal((3, 16, 9, 8)).astype(dtype)
     expected = model(x).astype(np.float64)
     assert_close(predict(x), expected, terms=200, magnitude=np.abs(expected).max())
-    assert [(call.kernel, call["winograd"]) for call in predict.cycle[0].calls] == [("conv_forward", 1)]
+    assert [(call.kernel, call["form"]) for call in predict.cycle[0].calls] == [("conv_forward", 1)]
     assert bits(plain(x)) == bits(model(x)) and bits(predict(x[1:2])) == bits(predict(x)[1:2])
 
 
