@@ -16,8 +16,10 @@
  * Other ways: images.h, for many small images; channels.h, for many channels; depthwise.h; winograd.h. */
 
 #include "geometry.h"
-#include "bundles.h"
 #include "channels_plan.h"
+#include "depthwise_plan.h"
+#include "images_plan.h"
+#include "winograd_plan.h"
 #include "patches.h"
 #include "tile.h"
 

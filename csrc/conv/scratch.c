@@ -1,7 +1,9 @@
 /* scratch.c — how much scratch memory the convolutions want, in bytes for each share, and what form the weights have. */
 #include "../gemm/blocks.h"
-#include "bundles.h"
 #include "channels_plan.h"
+#include "depthwise_plan.h"
+#include "images_plan.h"
+#include "winograd_plan.h"
 
 /* The bytes of a share, unless the buffer, whose size huge paddings and steps can drive up, would have more than 2^44 elements. */
 static size_t bytes(const fnn_conv_view *v, const fnn_conv_blocks *b, size_t channels, size_t elements, size_t size)

@@ -13,6 +13,7 @@
  * 16 multiplications in place of 36. Element (a, b) of the 4 x 4 is a product of matrices of its own, [rows x channels] [channels x squares],
  * with its sums as gemm/gemm.h's chains; the transforms are a few additions. The sums are nine times as short as the direct ones, and the rounding
  * errors 0.6 to 0.8 times as large; but an infinity or a NaN in x reaches all of the four results of the squares whose patches have it.
+ * With a dilation d, the positions of every d-th row and column are convolved by themselves: an image is d x d lattices.
  * Vectors run over squares, in the order (image, lattice, row, column). Loops (fnn_winograd_plan has the sizes):
  *   groups, blocks of squares, parts of the rows              a share has a range of these
  *     channels                                               transform the block's patches; they stay in L2

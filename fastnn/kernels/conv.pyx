@@ -4,9 +4,9 @@ x: (N, C, …) or, without a batch, (C, …); the weight's dimensions say how ma
 convolution computes is the gradient of a convolution's input, and the other way round. Every element is one chain of fused multiply-adds
 over (channel, tap), so an image's result does not depend on the images beside it.
 
-Two-dimensional convolutions of 3 × 3 taps, stride and dilation 1, with at least 16 channels in and out of a group and images of some size take Winograd's
+Two-dimensional convolutions of 3 × 3 taps and stride 1, with at least 16 channels in and out of a group and images of some size, take Winograd's
 algorithm F(2 × 2, 3 × 3), forward and backward: 2.25 times fewer multiplications, the same promises. Its rounding errors are 0.6 to 0.8 of the direct
-sum's, those of the weights' gradient 1.3 times; an infinity or NaN in x may reach results one position beside those it belongs to. The environment
+sum's, those of the weights' gradient 1.3 times; an infinity or NaN in x may reach results one position, or one dilation, beside those it belongs to. The environment
 variable FASTNN_WINOGRAD=0, read on import, turns it off.
 
 Longer than others, because both operations and their gradients share the geometry, most of the file, and nothing else needs it.

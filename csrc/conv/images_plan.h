@@ -1,7 +1,7 @@
-/* bundles.h — how images.h goes about a batch of small images: in bundles of as many as a vector has lanes. Whether it pays to. The kernel and
+/* images_plan.h — how images.h goes about a batch of small images: in bundles of as many as a vector has lanes. Whether it pays to. The kernel and
  * scratch.c both read it from here. */
-#ifndef FNN_CONV_BUNDLES_H
-#define FNN_CONV_BUNDLES_H
+#ifndef FNN_CONV_IMAGES_PLAN_H
+#define FNN_CONV_IMAGES_PLAN_H
 
 #include "geometry.h"
 

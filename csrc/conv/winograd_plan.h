@@ -1,0 +1,129 @@
+/* winograd_plan.h — which convolutions go by winograd.h, and how they are cut up. The kernels and scratch.c both read it from here. */
+#ifndef FNN_CONV_WINOGRAD_PLAN_H
+#define FNN_CONV_WINOGRAD_PLAN_H
+
+#include "geometry.h"
+
+/* How the squares of 2 x 2 positions of a 3 x 3 convolution are cut into blocks. With a dilation d an image is as many lattices, of every d-th row and
+ * column, as there are first ones; the squares are of neighbours in a lattice. Rows of squares run on over the lattices. */
+typedef struct fnn_winograd_blocks {
+    size_t lattices, lattice_rows, row; /* of all images; rows of squares in a lattice; squares in a row */
+    size_t rows, cols, squares;         /* of the largest block */
+    size_t row_blocks, col_blocks;      /* how many blocks */
+    size_t pitch, slot;                 /* scratch, in elements: for a block's squares; for one of the eight pieces of what they read of a channel */
+} fnn_winograd_blocks;
+
+/* The squares of a lattice along an axis. */
+static inline size_t fnn_winograd_squares(const fnn_conv_shape *s, int axis) { return fnn_conv_ceil(fnn_conv_ceil(s->out[axis], s->dilation[axis]), 2); }
+
+/* Whether it pays: with few channels the transforms cost what the multiplications save, with few squares in an image those of the weights do, too many of their
+ * positions may be outside, and short rows of a lattice are slow to pick up. The bits
+ * depend on it, hence it on neither batch nor threads. */
+static inline int fnn_conv_is_winograd(const fnn_conv_shape *s)
+{
+    if (s->taps[0] != 1 || s->taps[1] != 3 || s->taps[2] != 3 || s->out[0] != 1 || s->x_size[0] != 1 || s->step[1] != 1 || s->step[2] != 1 || s->origin[0] != 0)
+        return 0;
+    const size_t squares = fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
+    return s->rows >= 16 && s->channels >= 16 && squares >= (s->rows * s->channels > 65536 ? 32 : 16) && 8 * squares <= 3 * s->out[1] * s->out[2] &&
+           (s->dilation[2] == 1 || fnn_winograd_squares(s, 2) >= 6);
+}
+
+/* What the tiles of so many squares, which are few, cost, in vectors; they take three by three. */
+static inline double fnn_winograd_cost(size_t squares, size_t lanes)
+{
+    const uint32_t vectors = ((uint32_t)squares + (uint32_t)lanes - 1) / (uint32_t)lanes;
+    return (double)vectors + 0.4 * (double)((vectors + 2) / 3) + 0.3;
+}
+
+/* Into how many rows of `row` squares, at most `most` and more than half of that, `all` rows are best cut. */
+static inline size_t fnn_winograd_rows(size_t row, size_t all, size_t most, size_t lanes)
+{
+    size_t best = most;
+    double least = 0;
+    for (size_t rows = most; rows > most / 2; --rows) {
+        const double cost = (double)(all / rows) * fnn_winograd_cost(rows * row, lanes) + (all % rows ? fnn_winograd_cost(all % rows * row, lanes) : 0);
+        if (rows == most || cost < least)
+            best = rows, least = cost;
+    }
+    return best;
+}
+
+/* Blocks of at most `limit` squares, unless a row has more. lanes: those of vectors that are to be full, or 1: as many rows as there may be. */
+static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size_t limit, size_t lanes, size_t size)
+{
+    fnn_winograd_blocks b;
+    const size_t line = 64 / size;
+    b.lattices = s->batch * s->dilation[1] * s->dilation[2];
+    b.lattice_rows = fnn_winograd_squares(s, 1);
+    b.row = fnn_winograd_squares(s, 2);
+    b.cols = fnn_conv_even(b.row, limit);
+    const size_t all = b.lattices * b.lattice_rows, fit = b.cols < b.row ? 1 : limit / b.row, most = all < fit ? all : fit;
+    b.rows = lanes == 1 ? fnn_conv_even(all, most) : fnn_winograd_rows(b.row, all, most, lanes);
+    b.row_blocks = fnn_conv_ceil(all, b.rows);
+    b.col_blocks = fnn_conv_ceil(b.row, b.cols);
+    b.squares = b.rows * b.cols;
+    b.pitch = (b.squares + line) / (2 * line) * 2 * line + 3 * line;       /* room for a vector too many; rows an odd number of cache lines apart */
+    b.slot = fnn_conv_round((b.rows + 1) * b.cols) + 2 * line;
+    return b;
+}
+
+/* The convolution. */
+typedef struct fnn_winograd_plan {
+    fnn_winograd_blocks blocks;
+    size_t tiles, tile_parts;           /* tiles of rows of the result at a time; pieces that they are cut into, where there are fewer blocks than shares */
+    size_t v_step, m_step, size;        /* scratch per share, in elements: from one of the 16 matrices to the next; all */
+} fnn_winograd_plan;
+
+enum { FNN_WINOGRAD_DEPTH = 512 };      /* channels at a time: gemm/blocks.h's k for float32 */
+
+static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, size_t lanes, size_t tile_rows, size_t size, size_t parts)
+{
+    fnn_winograd_plan p;
+    const size_t square = 16 * size * s->channels, tiles = fnn_conv_ceil(s->rows, tile_rows);
+    const int many = square > 5000;     /* channels: L2 does not hold enough squares, whose numbers come from L3 anyway */
+    size_t limit = (many ? 8000000 : 500000) / square, units;
+    limit = limit > 192 ? 192 : limit < 64 ? 64 : limit;
+    do {
+        p.blocks = fnn_winograd_cut(s, limit, lanes, size);
+        units = p.blocks.row_blocks * p.blocks.col_blocks * s->groups;
+        limit /= 2;
+    } while (parts > 1 && limit >= lanes && units < 2 * parts);
+    p.tile_parts = units >= parts ? 1 : fnn_conv_ceil(parts, units ? units : 1);
+    p.tile_parts = p.tile_parts < tiles ? p.tile_parts : tiles;
+    p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), (many ? 1000000 : 300000) / (16 * size * p.blocks.pitch * tile_rows) + 1);
+    p.v_step = s->channels * p.blocks.pitch + 64 / size;
+    p.m_step = p.tiles * tile_rows * p.blocks.pitch + 64 / size;
+    p.size = 4 * p.blocks.pitch + 8 * p.blocks.slot + 16 * (p.v_step + p.m_step);
+    return p;
+}
+
+/* The gradient of its weights. `blocks` is a function of the shape and the dtype alone. */
+typedef struct fnn_winograd_weight_plan {
+    fnn_winograd_blocks blocks;
+    size_t rows, row_parts, channels, channel_parts;    /* of dw at a time */
+    size_t turned, v_step, z_step, sums_step, size;     /* scratch per share, in elements: of two rows of dy; from one of the 16 matrices to the next; all */
+} fnn_winograd_weight_plan;
+
+static inline fnn_winograd_weight_plan fnn_winograd_make_weight_plan(const fnn_conv_shape *s, size_t lanes, size_t size, size_t parts)
+{
+    fnn_winograd_weight_plan p;
+    const size_t line = 64 / size, most = (s->rows < 64 && s->channels < 64 ? 768 : 512) / size;
+    p.blocks = fnn_winograd_cut(s, most, 1, size);
+    p.rows = fnn_conv_even(fnn_conv_ceil(s->rows, lanes), fnn_conv_ceil(128, lanes)) * lanes;
+    p.row_parts = fnn_conv_ceil(s->rows, p.rows);
+    p.channels = fnn_conv_even(s->channels, 128);
+    const size_t units = s->groups * p.row_parts, fewest = fnn_conv_ceil(parts, units ? units : 1);
+    if (p.channels > fnn_conv_ceil(s->channels, fewest))
+        p.channels = fnn_conv_ceil(s->channels, fewest);
+    p.channel_parts = fnn_conv_ceil(s->channels, p.channels);
+    p.turned = 2 * s->out[2] * lanes;
+    p.v_step = p.channels * p.blocks.pitch + line;
+    if (16 * p.v_step < 9 * p.channels * p.rows)        /* in the end they give room to the weights */
+        p.v_step = fnn_conv_round(fnn_conv_ceil(9 * p.channels * p.rows, 16));
+    p.z_step = p.rows * p.blocks.squares + line;
+    p.sums_step = p.channels * p.rows;
+    p.size = fnn_conv_round(p.turned) + 8 * p.blocks.slot + 16 * (p.v_step + p.z_step + p.sums_step);
+    return p;
+}
+
+#endif
