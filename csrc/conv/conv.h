@@ -221,6 +221,10 @@ KERNEL(conv_forward, conv)
         conv_over_channels(a, &s, part, parts);
         return;
     }
+    if (a->form == FNN_CONV_TURNED) {
+        depthwise_turned(a, &s, part, parts);
+        return;
+    }
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[TILE_ISA][FNN_DTYPE];
     const size_t taps = fnn_conv_taps(s.taps), k_all = s.channels * taps;
     const int dense = fnn_conv_is_dense(a);

@@ -40,17 +40,24 @@ static void depthwise_rows(const T **rows, const T *plane, const T *zeros, const
     }
 }
 
-/* The sums of W positions of DEPTHWISE_ROWS rows; rows: depthwise_rows() from the first one's on; col: the column of x that the first one's first tap reads. */
-FNN_INLINE void depthwise_tile(T *y, const T *const *rows, const T *weight, const T *bias, const fnn_conv_shape *s, ptrdiff_t col, const int step)
+/* Taps that are the same distance apart, in the weight and in x, along the height and the width. */
+typedef struct depthwise_taps {
+    const T *weight;
+    size_t count[2];
+    ptrdiff_t weight_step[2], x_step[2];
+} depthwise_taps;
+
+/* The sums of W positions of DEPTHWISE_ROWS rows; rows, col: the row and the column of x, `width` wide, that the first one's first tap reads. */
+FNN_INLINE void depthwise_tile(T *y, const T *const *rows, const depthwise_taps *taps, const T *bias, ptrdiff_t width, ptrdiff_t col, const int step)
 {
-    const ptrdiff_t width = (ptrdiff_t)s->x_size[2];
     V sum[DEPTHWISE_ROWS];
     TILE_UNROLL for (int r = 0; r < DEPTHWISE_ROWS; ++r)
         sum[r] = v_zero();
-    for (size_t i = 0; i < s->taps[1]; ++i, rows += s->dilation[1])
-        for (size_t j = 0; j < s->taps[2]; ++j) {
-            const ptrdiff_t at = col + (ptrdiff_t)(j * s->dilation[2]);
-            const V w = v_set(*weight++);
+    for (size_t i = 0; i < taps->count[0]; ++i, rows += taps->x_step[0]) {
+        const T *weight = taps->weight + (ptrdiff_t)i * taps->weight_step[0];
+        ptrdiff_t at = col;
+        for (size_t j = 0; j < taps->count[1]; ++j, at += taps->x_step[1], weight += taps->weight_step[1]) {
+            const V w = v_set(*weight);
             if (at >= 0 && at + step * W <= width) {
                 TILE_UNROLL for (int r = 0; r < DEPTHWISE_ROWS; ++r)
                     sum[r] = v_fma(w, depthwise_load_all(rows[r * step] + at, step), sum[r]);
@@ -60,13 +67,14 @@ FNN_INLINE void depthwise_tile(T *y, const T *const *rows, const T *weight, cons
                     sum[r] = v_fma(w, depthwise_load(rows[r * step] + at, span, step), sum[r]);
             }
         }
+    }
     TILE_UNROLL for (int r = 0; r < DEPTHWISE_ROWS; ++r)
         v_store(y + r * W, bias ? v_add(sum[r], v_set(*bias)) : sum[r]);
 }
 
 static void depthwise_forward(const fnn_conv_args *a, const fnn_conv_shape *s, size_t part, size_t parts)
 {
-    const size_t x_plane = s->x_size[1] * s->x_size[2], y_plane = a->y_size[1] * a->y_size[2], y_row = a->y_step[1] * a->y_size[2], taps = s->taps[1] * s->taps[2];
+    const size_t x_plane = s->x_size[1] * s->x_size[2], y_plane = a->y_size[1] * a->y_size[2], y_row = a->y_step[1] * a->y_size[2];
     T *zeros = (T *)a->scratch + part * fnn_depthwise_scratch(s, sizeof(T)), sums[DEPTHWISE_ROWS * W];
     const T **rows = (const T **)(zeros + fnn_conv_round(s->x_size[2]));
     memset(zeros, 0, s->x_size[2] * sizeof *zeros);
@@ -74,7 +82,9 @@ static void depthwise_forward(const fnn_conv_args *a, const fnn_conv_shape *s, s
     fnn_share(s->batch * s->groups, 1, part, parts, &plane, &last);
     for (; plane < last; ++plane) {
         const size_t group = plane % s->groups;
-        const T *weight = (const T *)a->weight + group * taps, *bias = a->bias ? (const T *)a->bias + group : NULL;
+        const T *bias = a->bias ? (const T *)a->bias + group : NULL;
+        const depthwise_taps taps = {(const T *)a->weight + group * s->taps[1] * s->taps[2], {s->taps[1], s->taps[2]}, {(ptrdiff_t)s->taps[2], 1},
+                                     {(ptrdiff_t)s->dilation[1], (ptrdiff_t)s->dilation[2]}};
         T *y = (T *)a->y + plane * y_plane + a->y_first[1] * a->y_size[2] + a->y_first[2];
         if (fnn_interrupted())
             return;
@@ -86,12 +96,68 @@ static void depthwise_forward(const fnn_conv_args *a, const fnn_conv_shape *s, s
                 const size_t n = s->out[2] - j < W ? s->out[2] - j : W;
                 const ptrdiff_t col = (ptrdiff_t)(j * s->step[2]) + s->origin[2];
                 if (s->step[2] == 1)
-                    depthwise_tile(sums, from, weight, bias, s, col, 1);
+                    depthwise_tile(sums, from, &taps, bias, (ptrdiff_t)s->x_size[2], col, 1);
                 else
-                    depthwise_tile(sums, from, weight, bias, s, col, 2);
+                    depthwise_tile(sums, from, &taps, bias, (ptrdiff_t)s->x_size[2], col, 2);
                 for (size_t r = 0; r < count; ++r)
                     conv_move(y + (row + r) * y_row + j * a->y_step[2], a->y_step[2], sums + r * W, 1, n);
             }
+        }
+        if (a->activation) {
+            fnn_map_args map = {y, y, y_plane, a->p, a->q};
+            a->activation(&map, 0, 1);
+        }
+    }
+}
+
+/* Of taps t along an axis those with (place + padding - t) / 2 whole, from the lowest on: how many there are, and the lowest. */
+FNN_INLINE size_t depthwise_every_second(size_t taps, ptrdiff_t place, ptrdiff_t padding, size_t *lowest)
+{
+    *lowest = (size_t)((place + padding) & 1);
+    return *lowest < taps ? (taps - *lowest + 1) / 2 : 0;
+}
+
+/* The transposed convolution with step 2: y[q] = sum over taps t of weight[t] x[(q + padding - t) / 2] where that is whole, with the taps in ascending order. Rows
+ * and columns of either parity have taps of their own; those of both parities of the columns are made together and interleaved. The weight has its last tap first. */
+static void depthwise_turned(const fnn_conv_args *a, const fnn_conv_shape *s, size_t part, size_t parts)
+{
+    const fnn_conv_shape reached = fnn_depthwise_reached(s);
+    const size_t x_plane = s->x_size[1] * s->x_size[2], y_plane = s->out[1] * s->out[2], taps = s->taps[1] * s->taps[2];
+    T *zeros = (T *)a->scratch + part * fnn_depthwise_scratch(&reached, sizeof(T)), sums[2][DEPTHWISE_ROWS * W];
+    const T **rows = (const T **)(zeros + fnn_conv_round(s->x_size[2]));
+    memset(zeros, 0, s->x_size[2] * sizeof *zeros);
+    size_t plane, last;
+    fnn_share(s->batch * s->groups, 1, part, parts, &plane, &last);
+    for (; plane < last; ++plane) {
+        const T *weight = (const T *)a->weight + (plane % s->groups + 1) * taps - 1, *bias = a->bias ? (const T *)a->bias + plane % s->groups : NULL;
+        T *y = (T *)a->y + plane * y_plane;
+        if (fnn_interrupted())
+            return;
+        depthwise_rows(rows, (const T *)a->x + plane * x_plane, zeros, &reached);
+        for (ptrdiff_t odd = 0; odd < 2; ++odd) {
+            size_t low[2];
+            depthwise_taps side[2];
+            ptrdiff_t col[2];
+            const size_t count = depthwise_every_second(s->taps[1], odd, s->origin[1], &low[0]);
+            for (ptrdiff_t i = 0; i < 2; ++i) {
+                const size_t along = depthwise_every_second(s->taps[2], i, s->origin[2], &low[1]);
+                col[i] = (i + s->origin[2] - (ptrdiff_t)low[1]) / 2;
+                side[i] = (depthwise_taps){weight - low[0] * s->taps[2] - low[1], {count, along}, {-2 * (ptrdiff_t)s->taps[2], -2}, {-1, -1}};
+            }
+            const T *const *from = rows + (odd + s->origin[1] - (ptrdiff_t)low[0]) / 2 - reached.origin[1];
+            for (size_t row = (size_t)odd; row < s->out[1]; row += 2 * DEPTHWISE_ROWS, from += DEPTHWISE_ROWS)
+                for (size_t j = 0; j < s->out[2]; j += 2 * W) {
+                    const size_t n = s->out[2] - j;
+                    for (int i = 0; i < 2; ++i)
+                        depthwise_tile(sums[i], from, &side[i], bias, (ptrdiff_t)s->x_size[2], col[i] + (ptrdiff_t)(j / 2), 1);
+                    for (size_t r = 0; r < DEPTHWISE_ROWS && row + 2 * r < s->out[1]; ++r) {
+                        const V even = v_load(sums[0] + r * W), between = v_load(sums[1] + r * W);
+                        T *to = y + (row + 2 * r) * s->out[2] + j;
+                        store_up_to(to, v_zip_low(even, between), n);
+                        if (n > W)
+                            store_up_to(to + W, v_zip_high(even, between), n - W);
+                    }
+                }
         }
         if (a->activation) {
             fnn_map_args map = {y, y, y_plane, a->p, a->q};

@@ -16,6 +16,18 @@ static inline int fnn_conv_is_depthwise(const fnn_conv_shape *s)
 /* The rows of x that it can reach, and some that do not matter. */
 static inline size_t fnn_depthwise_rows(const fnn_conv_shape *s) { return fnn_conv_reach(s->out[1] + FNN_DEPTHWISE_ROWS - 1, s->step[1], s->taps[1], s->dilation[1]); }
 
+/* What the transposed convolution with step 2 reads, as if it were a convolution: s->origin is its padding. */
+static inline fnn_conv_shape fnn_depthwise_reached(const fnn_conv_shape *s)
+{
+    fnn_conv_shape reached = *s;
+    const ptrdiff_t lowest = s->origin[1] - (ptrdiff_t)s->taps[1] + 1;
+    reached.origin[1] = lowest / 2 - (lowest % 2 < 0);
+    reached.out[1] = fnn_conv_ceil(s->out[1], 2);
+    reached.taps[1] = s->taps[1] + 1;
+    reached.step[1] = reached.dilation[1] = 1;
+    return reached;
+}
+
 /* Scratch memory per share, in elements: a row of zeros, and where those rows are; for the gradient of the weights sums, too. */
 static inline size_t fnn_depthwise_scratch(const fnn_conv_shape *s, size_t size)
 {

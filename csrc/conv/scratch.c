@@ -48,6 +48,10 @@ size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
         return fnn_winograd_make_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
     if (a->form == FNN_CONV_CHANNELS)
         return fnn_conv_make_channels_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
+    if (a->form == FNN_CONV_TURNED) {
+        const fnn_conv_shape reached = fnn_depthwise_reached(&s);
+        return fnn_depthwise_scratch(&reached, size) * size;
+    }
     const fnn_conv_plan p = fnn_conv_make_plan(&s, sizes->lanes, sizes->rows, size, parts);
     const size_t blocks = fnn_conv_is_depthwise(&s) ? fnn_depthwise_scratch(&s, size) * size
                                                     : bytes(&p.view, &p.blocks, p.bunch * p.chunk, 2 * p.terms + p.buffer + p.panels, size);

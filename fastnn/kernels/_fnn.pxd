@@ -15,7 +15,9 @@ cdef extern from "fnn.h" nogil:
         FNN_ISAS
 
     cdef enum:
+        FNN_CONV_TILES
         FNN_CONV_WINOGRAD
+        FNN_CONV_TURNED
 
     ctypedef void (*fnn_kernel)(const void *args, size_t part, size_t parts) noexcept nogil
 

@@ -18,7 +18,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport SIZE_MAX
 from fastnn.kernels._arrays cimport checked, deliver, dtype_index, new, real, same_dtype, target, writeable
 from fastnn.kernels._core cimport Scratch, borrow, conv_form, conv_packed, conv_scratch, conv_weight_scratch, conv_weight_winograd, give_back, kernels, launch, launch_shares, shares, threads
-from fastnn.kernels._fnn cimport FNN_CONV_WINOGRAD
+from fastnn.kernels._fnn cimport FNN_CONV_TILES, FNN_CONV_TURNED, FNN_CONV_WINOGRAD
 from fastnn.kernels._table cimport fnn_channel_sums_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args
 
 import os
@@ -198,9 +198,10 @@ cdef Scratch scratch_for(size_t size, size_t parts):
     return borrow(size * parts)
 
 
-cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, int typenum) except -1:
+cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, int typenum, bint turned=False) except -1:
     """Pack the weights and convolve, with the memory that both need."""
-    args.form = pack.form = conv_form(args, dtype, winograd_allowed)
+    args.form = FNN_CONV_TURNED if turned else conv_form(args, dtype, winograd_allowed)
+    pack.form = FNN_CONV_TILES if turned else args.form
     cdef bint winograd = args.form == FNN_CONV_WINOGRAD
     cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
     cdef double terms = args.channels * (4 if winograd else taps)       # for a position: 16 for 4 of them
@@ -248,6 +249,11 @@ cdef int convolve(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray 
     return run(&args, &pack, dtype_index(x), cnp.PyArray_TYPE(x))
 
 
+cdef bint all_are(ptrdiff_t step, ptrdiff_t dilation, const Conv *c) noexcept:
+    """Whether height and width have this step and dilation."""
+    return c.axis[1].step == c.axis[2].step == step and c.axis[1].dilation == c.axis[2].dilation == dilation
+
+
 cdef int turn_round(cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarray bias, const Conv *c) except -1:
     """x = the transposed convolution of y: a convolution of y for each place that a position of x can have between the steps."""
     cdef fnn_conv_args args
@@ -259,6 +265,16 @@ cdef int turn_round(cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarra
     cdef bint empty
     args.y, args.x, args.bias = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), NULL if bias is None else cnp.PyArray_DATA(bias)
     args.activation, args.p, args.q = NULL, 0, 0
+    if c.rows == c.channels == 1 and c.groups > 1 and c.axes == 2 and c.axis[1].size >= 8 and all_are(2, 1, c):
+        args.batch, args.groups, args.rows, args.channels = c.batch, c.groups, 1, 1
+        for i in range(3):
+            axis = &c.axis[i]
+            args.out[i], args.x_size[i], args.step[i], args.taps[i] = axis.size, axis.out, axis.step, axis.taps
+            args.y_size[i], args.y_step[i], args.y_first[i], args.dilation[i], args.origin[i] = axis.size, 1, 0, 1, axis.before
+        pack.weight = <char *>cnp.PyArray_DATA(weight) + (taps - 1) * cnp.PyArray_ITEMSIZE(weight)
+        pack.w_group, pack.w_row, pack.w_channel = taps, taps, taps
+        pack.w_tap[0], pack.w_tap[1], pack.w_tap[2] = -taps, -c.axis[2].taps, -1
+        return run(&args, &pack, dtype_index(x), cnp.PyArray_TYPE(x), True)
     for place[0] in range(min(c.axis[0].step, c.axis[0].size)):
         for place[1] in range(min(c.axis[1].step, c.axis[1].size)):
             for place[2] in range(min(c.axis[2].step, c.axis[2].size)):
