@@ -2,7 +2,7 @@
  *
  * Workers are started when a job first needs them, and kept. One job at a time has them: whoever finds the pool taken (another
  * Python thread, or a kernel inside a kernel) runs its shares itself, so that callers never wait for each other and the
- * number of busy threads never multiplies.
+ * number of busy threads never multiplies. Long, because jobs, forks and interrupts share the pool's one state.
  *
  *   caller                                       worker
  *   1. write the job; seats = helpers            1. wait for seats > 0, take one (seats - 1)

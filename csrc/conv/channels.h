@@ -8,7 +8,7 @@
  *     activation
  * The chains are conv.h's. */
 
-enum { CHANNEL_VECS = TILE_ROWS >= 8 ? 4 : 2, CHANNEL_CHUNK = 320 };
+enum { CHANNEL_VECS = FNN_CONV_CHANNELS_VECS(TILE_ROWS), CHANNEL_CHUNK = 320 };
 
 typedef struct channel_tile_args {
     tile_real *c;               /* positions x width */
@@ -49,7 +49,7 @@ typedef void (*channel_tile)(const channel_tile_args *t);
 #define CHANNEL_NAME(rows, vecs) CHANNEL_NAME__(rows, vecs, FNN_DTYPE_NAME, FNN_ISA_NAME)
 #define CHANNEL_DEFINE(rows, vecs) static void CHANNEL_NAME(rows, vecs)(const channel_tile_args *t) { channel_tile_run(t, rows, vecs); }
 #define CHANNEL_ENTRY(rows, vecs) [rows][vecs] = CHANNEL_NAME(rows, vecs),
-#if TILE_ROWS >= 8
+#if FNN_CONV_CHANNELS_VECS(TILE_ROWS) == 4
 #define CHANNEL_LIST(X)                                                                                                       \
     X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(1, 3) X(2, 3) X(3, 3) X(4, 3) X(5, 3) X(6, 3) X(7, 3)    \
     X(8, 3) X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4) X(7, 4)

@@ -14,8 +14,8 @@ typedef struct fnn_conv_channels_plan {
 
 enum { FNN_CONV_CHANNELS_BYTES = 400000 };  /* of the input, which stays in L2 */
 
-/* Vectors in a panel of weights: with 32 registers four, else two. */
-static inline size_t fnn_conv_channels_vecs(size_t tile_rows) { return tile_rows >= 8 ? 4 : 2; }
+/* Vectors in a panel of weights: with tall tiles four, else two. */
+#define FNN_CONV_CHANNELS_VECS(tile_rows) ((tile_rows) >= 8 ? 4 : 2)
 
 /* What the panels of so many vectors hold. */
 static inline size_t fnn_conv_channels_packed(const fnn_conv_shape *s, size_t lanes)
@@ -35,7 +35,7 @@ static inline fnn_conv_channels_plan fnn_conv_make_channels_plan(const fnn_conv_
     const int in_place = fnn_conv_inside(s) && s->step[2] == 1;
     double least = -1;
     p.vectors = fnn_conv_ceil(s->rows, lanes);
-    p.most = fnn_conv_channels_vecs(tile_rows);
+    p.most = FNN_CONV_CHANNELS_VECS(tile_rows);
     const size_t panels = fnn_conv_ceil(p.vectors, p.most);
     for (size_t limit = FNN_CONV_COLUMNS; limit >= 2 * tile_rows; limit /= 2) {
         const fnn_conv_blocks blocks = fnn_conv_cut(s->batch, s->out, limit);

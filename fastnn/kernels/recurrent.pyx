@@ -5,6 +5,8 @@ them, in PyTorch's shapes and order of gates; biases may be None. The second dir
 
 table: (rows, in), or None. With one, x holds integers, (T, B), and stands for table[x]: the products with weight_ih and their gradients are then made
 for each row of the table, not for each step of each sequence. The gradient of x is that of the table.
+
+Longer than others, because forward and backward of all kinds of cells share how weights are checked, packed and laid out in scratch memory.
 """
 cimport numpy as cnp
 from libc.stddef cimport ptrdiff_t

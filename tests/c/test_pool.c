@@ -1,6 +1,6 @@
 /* The pool's promises: every share runs exactly once, for any number of shares, threads and callers; forks, nested runs and
  * cancellation work at any time; floating-point modes neither leak in nor out. EMULATED leaves the forks out: QEMU's user mode
- * aborts when the child of a process with threads starts one. */
+ * aborts when the child of a process with threads starts one. Long, because each promise is tried with each of the others at work. */
 #define _GNU_SOURCE
 #include "check.h"
 #include "fnn.h"
