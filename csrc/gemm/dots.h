@@ -1,86 +1,78 @@
 /* dots.h — a few rows of C where B is stored by columns: a sample times a transposed weight, or a matrix times a vector.
  *
  * Each element is the dot product of a row of A with a column of B, both contiguous, but its chain over k must not be split among lanes.
- * So lanes run over columns: LANES columns of B are transposed in registers and used at once, a cache line of every column at a time (AVX-512) or
- * TILE_BLOCK steps of k. Lines are read once that way: columns 4 KiB apart are in each other's way in L1. Slower were, on AVX-512: TILE_BLOCK steps
- * at a time, with half the shuffles (up to 1.4 times, at 784 x 128), two vectors of columns at a time, prefetching the next columns.
+ * So lanes run over columns: LANES columns of B are transposed in registers (lines.h) and used at once. On AVX-512 16 lines take 60 cycles from L2,
+ * for 64 shuffles, and 80 from L3 (Zen 4). Slower, or no faster: TILE_BLOCK steps at a time, with half the shuffles; halves of lines joined by loads;
+ * vectors of 8; two or four vectors of columns by turns; prefetching along the columns, or of the next ones.
  * With more than DOTS_ROWS rows it is cheaper to store the transposed panel (pack.h) and run tiles over it.
- * The whole of k in one go; columns in whole vectors, the caller does the rest. */
+ * The whole of k in one go; 1 … LANES columns. */
 enum { DOTS_ROWS = 4 };
 
-/* t: as for a tile, but element (p, j) of B is b[p + j b_step], element (i, p) of A is a[i a_step + p a_col]. */
-FNN_INLINE void dots_run(const tile_args *t, ptrdiff_t a_col, const int rows)
+/* t: as for a tile, but element (p, j) of B is b[p + j b_step], element (i, p) of A is a[i a_step + p a_col]; t->last columns. */
+FNN_INLINE void dots_run(const tile_args *t, ptrdiff_t a_col, const int rows, const int whole)
 {
-    ptrdiff_t step = t->b_step, step3 = 3 * step, a_step = t->a_step;
-    const tile_real *a = t->a;
+    const ptrdiff_t step = t->b_step, a_step = t->a_step;
+    const tile_real *a = t->a, *b = t->b;
+    const size_t cols = whole ? TILE_LANES : t->last;
+    const tile_mask mask = tile_mask_of(cols);
     tile_vec sum[DOTS_ROWS];
-    size_t p = 0;
-    TILE_OPAQUE(step3);
     TILE_UNROLL for (int r = 0; r < rows; ++r) {
-        sum[r] = t->start == TILE_START_ZERO ? tile_zero() : tile_load(t->c + r * t->c_step);
+        sum[r] = t->start == TILE_START_ZERO ? tile_zero() : tile_load_mask(t->c + r * t->c_step, mask);
         if (t->start == TILE_START_SCALED)
             sum[r] = tile_mul(tile_set1(t->beta), sum[r]);
     }
 
-#ifdef TILE_LINE
-    for (; p + TILE_LINE <= t->k; p += TILE_LINE) {
-        const tile_real *column = t->b + p;
-        tile_vec x[TILE_LINE];
-        TILE_UNROLL for (int j = 0; j < TILE_LINE; ++j, column += step)
-            x[j] = tile_load(column);
-        tile_lines(x);
-        TILE_UNROLL for (int q = 0; q < TILE_LINE; ++q) {
-            TILE_UNROLL for (int r = 0; r < rows; ++r)
-                sum[r] = tile_fma(tile_set1(a[r * a_step]), x[q], sum[r]);
-            a += a_col;
-            TILE_OPAQUE(a);
+    /* up to the first whole line, then whole lines, then the rest */
+    size_t k = t->k, some = lines_before(b, step, k);
+    for (;;) {
+        if (some) {
+            tile_real x[LINES_STEPS * TILE_LANES];
+            lines_read_some(x, b, step, cols, some);
+            k -= some;
+            b += some;
+            for (size_t q = 0; q < some; ++q, a += a_col)
+                TILE_UNROLL for (int r = 0; r < rows; ++r)
+                    sum[r] = tile_fma(tile_set1(a[r * a_step]), tile_load(x + q * TILE_LANES), sum[r]);
         }
-    }
-#endif
-    for (; p + TILE_BLOCK <= t->k; p += TILE_BLOCK) {
-        const tile_real *b0 = t->b + p, *b4 = b0 + 4 * step, *b8 = b0 + 8 * step, *b12 = b8 + 4 * step;
-        tile_vec x[TILE_BLOCK];
-        TILE_OPAQUE(b0);
-        TILE_OPAQUE(b4);
-        TILE_OPAQUE(b8);
-        TILE_OPAQUE(b12);
-        (void)b4, (void)b8, (void)b12;
-#define DOTS_COLUMN(r) (((r) < 4 ? b0 : (r) < 8 ? b4 : (r) < 12 ? b8 : b12) + ((r) % 4 == 3 ? step3 : (r) % 4 * step))
-        TILE_TRANSPOSE(x, DOTS_COLUMN);
-#undef DOTS_COLUMN
-        TILE_UNROLL for (int q = 0; q < TILE_BLOCK; ++q) {
-            TILE_UNROLL for (int r = 0; r < rows; ++r)
-                sum[r] = tile_fma(tile_set1(a[r * a_step]), x[q], sum[r]);
-            a += a_col;
-            TILE_OPAQUE(a);
+        for (; k >= LINES_STEPS; k -= LINES_STEPS, b += LINES_STEPS) {
+            tile_vec x[LINES_STEPS];
+            lines_read(x, b, step, cols, whole);
+            TILE_UNROLL for (int q = 0; q < LINES_STEPS; ++q) {
+                TILE_UNROLL for (int r = 0; r < rows; ++r)
+                    sum[r] = tile_fma(tile_set1(a[r * a_step]), x[q], sum[r]);
+                a += a_col;
+                TILE_OPAQUE(a);
+            }
         }
-    }
-    /* tail */
-    for (; p < t->k; ++p, a += a_col) {
-        tile_real x[TILE_LANES];
-        for (int j = 0; j < TILE_LANES; ++j)
-            x[j] = t->b[j * step + (ptrdiff_t)p];
-        TILE_UNROLL for (int r = 0; r < rows; ++r)
-            sum[r] = tile_fma(tile_set1(a[r * a_step]), tile_load(x), sum[r]);
+        if (!k)
+            break;
+        some = k;
     }
 
     TILE_UNROLL for (int r = 0; r < rows; ++r) {
         const tile_real *bias = t->bias + r * t->bias_step;
         if (t->bias_kind)
-            sum[r] = tile_add(sum[r], t->bias_kind == TILE_BIAS_VECTOR ? tile_load(bias) : tile_set1(*bias));
-        tile_store(t->c + r * t->c_step, sum[r]);
+            sum[r] = tile_add(sum[r], t->bias_kind == TILE_BIAS_VECTOR ? tile_load_mask(bias, mask) : tile_set1(*bias));
+        tile_store_mask(t->c + r * t->c_step, mask, sum[r]);
     }
 }
 
-/* One vector of columns. Not inlined: its loops need all registers. */
-TILE_APART void dots(const tile_args *t, ptrdiff_t a_col, size_t rows)
+/* Not inlined: the loops need all registers. */
+#define DOTS_DEFINE(rows)                                                                                                     \
+    TILE_APART void dots_##rows(const tile_args *t, ptrdiff_t a_col)                                                          \
+    {                                                                                                                         \
+        if (t->last == TILE_LANES)                                                                                            \
+            dots_run(t, a_col, rows, 1);                                                                                      \
+        else                                                                                                                  \
+            dots_run(t, a_col, rows, 0);                                                                                      \
+    }
+DOTS_DEFINE(1)
+DOTS_DEFINE(2)
+DOTS_DEFINE(3)
+DOTS_DEFINE(4)
+
+/* One vector of columns. */
+static void dots(const tile_args *t, ptrdiff_t a_col, size_t rows)
 {
-    if (rows == 1)
-        dots_run(t, a_col, 1);
-    else if (rows == 2)
-        dots_run(t, a_col, 2);
-    else if (rows == 3)
-        dots_run(t, a_col, 3);
-    else
-        dots_run(t, a_col, 4);
+    (rows == 1 ? dots_1 : rows == 2 ? dots_2 : rows == 3 ? dots_3 : dots_4)(t, a_col);
 }

@@ -25,6 +25,7 @@
 #include "blocks.h"
 #include GEMM_STRING(GEMM_TILE(FNN_ISA_NAME))
 #include "tile.h"
+#include "lines.h"
 #include "pack.h"
 #include "dots.h"
 #include "sweep.h"
@@ -165,8 +166,8 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
     }
 }
 
-/* The columns that need no tiles: few rows of C by a B whose rows (sweep.h) or columns (dots.h, whole vectors) are contiguous. Returns the number of
- * columns done, or SIZE_MAX if it was interrupted. */
+/* All of C without tiles, where it has few rows and the rows (sweep.h) or columns (dots.h) of B are contiguous. Returns the number of columns
+ * done: none or all, or SIZE_MAX if it was interrupted. */
 static size_t gemm_few_rows(const gemm_task *g)
 {
     const int dotted = g->b_row == 1 && g->b_col != 1 && g->m <= DOTS_ROWS;
@@ -184,8 +185,6 @@ static size_t gemm_few_rows(const gemm_task *g)
         cols = swept ? SWEEP_COLS : TILE_LANES;
         if (cols > g->n - j)
             cols = g->n - j;
-        if (dotted && cols < TILE_LANES)
-            break;
         if (g->asks && fnn_interrupted())
             return SIZE_MAX;
         t.b = g->b + (ptrdiff_t)j * g->b_col;

@@ -7,44 +7,39 @@
 /* dst[p dst_step + r] = alpha src[r src_step + p] for r < count <= TILE_LANES and p < k. Writes whole vectors: up to TILE_LANES
  * numbers from each dst + p dst_step on, in ascending p, the last of them (count < TILE_LANES) unspecified. */
 FNN_INLINE void pack_transpose_(tile_real *dst, ptrdiff_t dst_step, const tile_real *src, ptrdiff_t src_step, size_t count,
-                                 size_t k, tile_real alpha, const int full)
+                                 size_t k, tile_real alpha, const int whole)
 {
-    const tile_real *rows[TILE_LANES];
     const tile_vec scale = tile_set1(alpha);
-    size_t p = 0;
-    for (size_t r = 0; r < TILE_LANES; ++r)
-        rows[r] = src + (ptrdiff_t)(full || r < count ? r : count - 1) * src_step;
-#ifdef TILE_LINE
-    for (; p + TILE_LINE <= k; p += TILE_LINE) {
-        tile_vec x[TILE_LINE];
-        const tile_real *next = src + p;
-        TILE_UNROLL for (size_t r = 0; r < TILE_LINE; ++r) {
-            x[r] = tile_load(next);
-            if (full || r + 1 < count)
-                next += src_step;
+    size_t some = lines_before(src, src_step, k);
+    for (;;) {
+        if (some) {
+            tile_real x[LINES_STEPS * TILE_LANES];
+            lines_read_some(x, src, src_step, count, some);
+            for (size_t q = 0; q < some; ++q, dst += dst_step)
+                for (size_t r = 0; r < count; ++r)
+                    dst[r] = alpha * x[q * TILE_LANES + r];
+            k -= some;
+            src += some;
         }
-        tile_lines(x);
-        TILE_UNROLL for (size_t j = 0; j < TILE_LINE; ++j)
-            tile_store(dst + (ptrdiff_t)(p + j) * dst_step, alpha == 1 ? x[j] : tile_mul(scale, x[j]));
+        for (; k >= LINES_STEPS; k -= LINES_STEPS, src += LINES_STEPS) {
+            tile_vec x[LINES_STEPS];
+            lines_read(x, src, src_step, count, whole);
+            TILE_UNROLL for (size_t q = 0; q < LINES_STEPS; ++q, dst += dst_step)
+                tile_store(dst, alpha == 1 ? x[q] : tile_mul(scale, x[q]));
+        }
+        if (!k)
+            break;
+        some = k;
     }
-#endif
-    for (; p + TILE_BLOCK <= k; p += TILE_BLOCK) {
-        tile_vec x[TILE_BLOCK];
-#define PACK_ROW(r) ((full ? src + (r) * src_step : rows[r]) + p)
-        TILE_TRANSPOSE(x, PACK_ROW);
-#undef PACK_ROW
-        for (size_t j = 0; j < TILE_BLOCK; ++j)
-            tile_store(dst + (ptrdiff_t)(p + j) * dst_step, alpha == 1 ? x[j] : tile_mul(scale, x[j]));
-    }
-    for (; p < k; ++p)
-        for (size_t r = 0; r < count; ++r)
-            dst[(ptrdiff_t)p * dst_step + (ptrdiff_t)r] = alpha * rows[r][p];
 }
 
 static void pack_transpose(tile_real *dst, ptrdiff_t dst_step, const tile_real *src, ptrdiff_t src_step, size_t count, size_t k,
                            tile_real alpha)
 {
-    if (count == TILE_LANES)
+    if (count == 1)
+        for (size_t p = 0; p < k; ++p)
+            dst[(ptrdiff_t)p * dst_step] = alpha * src[p];
+    else if (count == TILE_LANES)
         pack_transpose_(dst, dst_step, src, src_step, count, k, alpha, 1);
     else
         pack_transpose_(dst, dst_step, src, src_step, count, k, alpha, 0);
