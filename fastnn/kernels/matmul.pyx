@@ -93,6 +93,8 @@ def matmul(a, b, out=None):
     """
     cdef cnp.ndarray x = strided(a, "a"), y = strided(b, "b"), z
     cdef fnn_gemm_args args
+    cdef cnp.npy_intp shape[64]
+    cdef int ndim = 0
     cdef tuple batch = ()
     same_dtype(x, "a", y, "b")
     if x.ndim == 0 or y.ndim == 0:
@@ -110,9 +112,19 @@ def matmul(a, b, out=None):
             batch = np.broadcast_shapes(np.shape(x)[:-2], np.shape(y)[:-2])
         except ValueError:
             raise ValueError(f"a's and b's leading dimensions must broadcast, got shapes {np.shape(a)} and {np.shape(b)}") from None
-    shape = batch + (() if row else (mx.rows,)) + (() if column else (my.cols,))
-    result = product_target(out, shape, x, y)
-    z = result.reshape(batch + (mx.rows, my.cols))
+    if len(batch) > 30:
+        raise ValueError(f"a and b must have at most 32 dimensions, got {len(batch) + 2}")
+    for size in batch:
+        shape[ndim] = size
+        ndim += 1
+    if not row:
+        shape[ndim] = mx.rows
+        ndim += 1
+    if not column:
+        shape[ndim] = my.cols
+        ndim += 1
+    result = target(out, ndim, shape, cnp.PyArray_TYPE(x), x, y, False)
+    z = result.reshape(batch + (mx.rows, my.cols)) if row or column else result
     operands(&args, matrix(z), mx, my)
     offsets = None
     if batch:
@@ -123,16 +135,6 @@ def matmul(a, b, out=None):
     if args.batch:
         multiply(&args, dtype_index(x))
     return deliver(result, out)
-
-
-cdef cnp.ndarray product_target(object out, tuple shape, cnp.ndarray a, cnp.ndarray b):
-    cdef cnp.npy_intp dims[64]
-    cdef int i
-    if len(shape) > 32:
-        raise ValueError(f"a and b must have at most 32 dimensions, got {len(shape)}")
-    for i in range(len(shape)):
-        dims[i] = shape[i]
-    return target(out, len(shape), dims, cnp.PyArray_TYPE(a), a, b, False)
 
 
 # --- linear ---
