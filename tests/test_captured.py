@@ -121,6 +121,8 @@ LAYERS |= {
     "Dropout1d": lambda d: _image((4, 2), nn.Dropout1d(0.4, rng=6), d),
     "Dropout2d": lambda d: _image((4, 1, 2), nn.Dropout2d(0.4, rng=6), d),
     "Dropout3d": lambda d: _image((4, 1, 2, 1), nn.Dropout3d(0.4, rng=6), d),
+    "AlphaDropout": lambda d: _image((4, 2), nn.AlphaDropout(0.4, rng=6), d),
+    "FeatureAlphaDropout": lambda d: _image((4, 2), nn.FeatureAlphaDropout(0.4, rng=6), d),
     "Softmax2d": lambda d: _image((2, 2, 2), nn.Softmax2d(), d),
 }
 for name, options in (("RNN", {}), ("LSTM", {"num_layers": 2, "dropout": 0.3}), ("GRU", {"bidirectional": True}), ("LSTM", {"proj_size": 2})):

@@ -1,4 +1,4 @@
-"""Dropout: the reference's masks bit for bit, on every instruction set and any number of threads."""
+"""Dropout and alpha dropout: the reference's masks bit for bit, on every instruction set and any number of threads."""
 
 import numpy as np
 import pytest
@@ -9,37 +9,61 @@ from fastnn import kernels, nn, reference
 SEEDS = ((0, 0), (1, 2), (2**64 - 1, 2**64 - 1), (0x123456789ABCDEF, 2**32 + 5))
 
 
+KINDS = ("dropout", "dropout_backward", "alpha_dropout", "alpha_dropout_backward")
+
+
 @pytest.mark.parametrize(("seed", "stream"), SEEDS)
 @pytest.mark.parametrize("n", (*SIZES, 128, 256, 257))
-def test_equals_reference(n, seed, stream, dtype, rng):
+@pytest.mark.parametrize("kind", KINDS)
+def test_equals_reference(kind, n, seed, stream, dtype, rng):
     x = rng.standard_normal(n).astype(dtype)
     for p in (0.0, 0.1, 0.5, 0.999, 1.0):
-        expected = reference.dropout(x, p, seed, stream)
-        np.testing.assert_array_equal(kernels.dropout(x, p, seed, stream), expected)
-        np.testing.assert_array_equal(kernels.dropout_backward(x, p, seed, stream), expected)
+        np.testing.assert_array_equal(getattr(kernels, kind)(x, p, seed, stream), getattr(reference, kind)(x, p, seed, stream))
 
 
 @pytest.mark.parametrize(("shape", "leading"), [((3, 4, 5), 2), ((300, 7), 1), ((2, 131, 3, 3), 2), ((5, 6), 0), ((4, 5), 2), ((0, 3, 4), 2), ((3, 0, 4), 1), ((3, 4, 0), 2)])
-def test_of_channels_equals_reference(shape, leading, dtype, rng):
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_channels_equals_reference(kind, shape, leading, dtype, rng):
     x = rng.standard_normal(shape).astype(dtype)
     for (seed, stream), p in zip(SEEDS, (0.0, 0.5, 0.3, 1.0), strict=True):
-        expected = reference.dropout(x, p, seed, stream, leading=leading)
-        np.testing.assert_array_equal(kernels.dropout(x, p, seed, stream, leading=leading), expected, strict=True)
-        np.testing.assert_array_equal(kernels.dropout_backward(x, p, seed, stream, leading=leading), expected, strict=True)
+        expected = getattr(reference, kind)(x, p, seed, stream, leading=leading)
+        np.testing.assert_array_equal(getattr(kernels, kind)(x, p, seed, stream, leading=leading), expected, strict=True)
 
 
 def test_dropped_special_values_are_zero(dtype):
     x = special_values(dtype)
-    assert not kernels.dropout(x, 1.0, 3, 4).any()
-    with np.errstate(over="ignore"):
-        np.testing.assert_array_equal(kernels.dropout(x, 0.5, 3, 4), reference.dropout(x, 0.5, 3, 4))
+    for kind in KINDS:
+        assert not getattr(kernels, kind)(x, 1.0, 3, 4).any()
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(getattr(kernels, kind)(x, 0.5, 3, 4), getattr(reference, kind)(x, 0.5, 3, 4))
+
+
+def test_dropout_of_nothing_keeps_the_sign_of_zero(dtype):
+    x = np.array([0.0, -0.0], dtype)
+    for leading in (None, 0):
+        np.testing.assert_array_equal(np.signbit(kernels.dropout(x, 0.0, 3, 4, leading=leading)), [False, True])
+
+
+def test_alpha_dropout_keeps_mean_and_variance_and_knows_its_derivative(dtype, rng):
+    x = rng.standard_normal((2000, 50)).astype(dtype)
+    for layer in (nn.AlphaDropout(0.3, rng=1), nn.FeatureAlphaDropout(0.3, rng=1)):
+        y = layer(x)
+        assert abs(y.mean()) < 0.02 and abs(y.std() - 1) < 0.02
+        slope = layer.backward(np.ones_like(x))
+        np.testing.assert_allclose(y - slope * x, (y - slope * x)[slope != 0][0] * (slope != 0) + y[slope == 0][0] * (slope == 0), atol=1e-5)
+        assert len(np.unique(slope)) == 2 and layer.eval()(x) is x
+    x = np.ones((30, 4, 2, 3), dtype)
+    channels = nn.FeatureAlphaDropout(0.5, rng=1)(x).reshape(120, 6)
+    assert (channels == channels[:, :1]).all() and len(np.unique(channels)) == 2
 
 
 def test_is_bitwise_equal_across_instruction_sets_and_threads(dtype, rng):
     x = rng.standard_normal(3001).astype(dtype)
-    assert_same_bits(lambda: kernels.dropout(x, 0.3, 5, 6))
+    for kind in KINDS:
+        assert_same_bits(lambda kind=kind: getattr(kernels, kind)(x, 0.3, 5, 6))
     x = rng.standard_normal((401, 9)).astype(dtype)
-    assert_same_bits(lambda: kernels.dropout(x, 0.3, 5, 6, leading=1))
+    for kind in KINDS:
+        assert_same_bits(lambda kind=kind: getattr(kernels, kind)(x, 0.3, 5, 6, leading=1))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -84,12 +108,13 @@ def test_channel_layers_drop_whole_channels(kind, shape, leading, dtype):
     assert layer.backward(x) is None and layer.eval()(x) is x
 
 
-def test_dropout_next_advances_the_stream_in_its_state(dtype, rng):
+@pytest.mark.parametrize("kind", ("dropout_next", "alpha_dropout_next"))
+def test_dropout_next_advances_the_stream_in_its_state(kind, dtype, rng):
     x = rng.standard_normal(300).astype(dtype)
     state, expected = np.array([7, 2**64 - 2], np.uint64), np.array([7, 2**64 - 2], np.uint64)
     for _ in range(2):
-        np.testing.assert_array_equal(kernels.dropout_next(x, 0.4, state), reference.dropout_next(x, 0.4, expected))
-        np.testing.assert_array_equal(kernels.dropout_next_backward(x, 0.4, state), reference.dropout_next_backward(x, 0.4, expected))
+        for function in (kind, f"{kind}_backward"):
+            np.testing.assert_array_equal(getattr(kernels, function)(x, 0.4, state), getattr(reference, function)(x, 0.4, expected))
         np.testing.assert_array_equal(state, expected)
         expected[1], state[1] = 5, 5
 
@@ -108,5 +133,7 @@ def test_bad_arguments_are_refused_in_a_sentence():
     for layer, shape in ((nn.Dropout1d(), (3,)), (nn.Dropout2d(), (2, 3)), (nn.Dropout3d(), (1, 2, 3))):
         with pytest.raises(ValueError, match=r"x must have shape \(N, C, .*, got"):
             layer(np.ones(shape, np.float32))
+    with pytest.raises(ValueError, match=r"x must have shape \(N, C, …\), got \(3,\)"):
+        nn.FeatureAlphaDropout()(x)
     with pytest.raises(RuntimeError, match="needs a forward in training mode"):
         nn.Dropout().backward(x)

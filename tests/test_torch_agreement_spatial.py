@@ -115,3 +115,10 @@ def test_dropout_of_channels_drops_what_pytorch_would(kind, shape):
     for y in (getattr(nn, kind)(0.5, rng=2)(x), getattr(torch.nn, kind)(0.5)(torch.tensor(x)).numpy()):
         channels = y.reshape(30, -1)
         assert (channels == channels[:, :1]).all() and 0 < channels[:, 0].sum() < 60
+
+
+@pytest.mark.parametrize("kind", ("AlphaDropout", "FeatureAlphaDropout"))
+def test_alpha_dropout_makes_of_a_number_what_pytorch_does(kind):
+    x = np.full((50, 40, 2), 0.7)
+    ours, theirs = getattr(nn, kind)(0.3, rng=2)(x), getattr(torch.nn, kind)(0.3)(torch.tensor(x)).numpy()
+    np.testing.assert_allclose(np.unique(ours), np.unique(theirs), rtol=1e-12)

@@ -1,4 +1,5 @@
-/* dropout.h — y[i] = scale x[i] where the i-th random word reaches the threshold, else 0; backward is the same on dy.
+/* dropout.h — y[i] = scale x[i] + shift where the i-th random word reaches the threshold, else dropped; backward is the same on dy, without the
+ * two. Dropout's are -0, which changes no product, and 0.
  *
  * The words are Philox4x32-10's (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011): element i takes word i mod 4
  * of block i / 4, whose counter is (block, stream) and whose key is the seed, each 64 bits in two words. So the mask depends on
@@ -35,28 +36,33 @@ FNN_INLINE void philox_words(uint32_t *words, uint64_t block, uint64_t stream, u
     }
 }
 
-/* y may be x. The comparisons are integer and each product rounds once: plain C, left to the compiler to vectorise. */
+/* y may be x. The comparisons are integer, each product and each sum rounds once: plain C, left to the compiler to vectorise. */
 KERNEL(dropout, dropout)
 {
     uint32_t words[PHILOX_WORDS];
     uint64_t seed = a->state ? a->state[0] : a->seed, stream = a->state ? a->state[1] : a->stream;
-    T *y = (T *)a->y, scale = (T)a->scale;
+    T *y = (T *)a->y, scale = (T)a->scale, shift = (T)a->shift, dropped = (T)a->dropped;
     const T *x = (const T *)a->x;
     size_t i, end;
     fnn_share(a->n, PHILOX_WORDS, part, parts, &i, &end);
     for (; i < end; i += PHILOX_WORDS) {
         size_t n = end - i < PHILOX_WORDS ? end - i : PHILOX_WORDS;
         if (a->threshold > 0xffffffffu) { /* p = 1 */
-            for (size_t j = 0; j < n; j++) y[i + j] = 0;
+            for (size_t j = 0; j < n; j++) y[i + j] = dropped;
             continue;
         }
         uint32_t threshold = (uint32_t)a->threshold;
         philox_words(words, i / 4, stream, seed);
         for (size_t j = 0; j < n; j++) {
             T kept = x[i + j] * scale;
-            y[i + j] = words[j] >= threshold ? kept : 0;
+            y[i + j] = words[j] >= threshold ? kept + shift : dropped;
         }
     }
+}
+
+FNN_INLINE V dropout_kept(V x, V scale, V shift)
+{
+    return v_add(v_mul(x, scale), shift);
 }
 
 /* The same with one word for each channel of `inner` neighbours, which is kept or dropped whole. Shares are channels. */
@@ -71,8 +77,8 @@ KERNEL(dropout_channels, dropout_channels)
         philox_words(words, i / 4, stream, seed);
         for (size_t c = 0; c < n; c++) {
             T *y = (T *)a->y + (i + c) * inner;
-            if (words[c] >= a->threshold) map_span(y, (const T *)a->x + (i + c) * inner, inner, v_set((T)a->scale), v_zero(), scaled);
-            else memset(y, 0, inner * sizeof(T));
+            if (words[c] >= a->threshold) map_span(y, (const T *)a->x + (i + c) * inner, inner, v_set((T)a->scale), v_set((T)a->shift), dropout_kept);
+            else for (size_t j = 0; j < inner; j++) y[j] = (T)a->dropped;
         }
     }
 }

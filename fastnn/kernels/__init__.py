@@ -79,6 +79,10 @@ from fastnn.kernels.distance import pairwise_distance as pairwise_distance
 from fastnn.kernels.distance import pairwise_distance_backward as pairwise_distance_backward
 from fastnn.kernels.distance import triplet_margin_loss as triplet_margin_loss
 from fastnn.kernels.distance import triplet_margin_loss_backward as triplet_margin_loss_backward
+from fastnn.kernels.dropout import alpha_dropout as alpha_dropout
+from fastnn.kernels.dropout import alpha_dropout_backward as alpha_dropout_backward
+from fastnn.kernels.dropout import alpha_dropout_next as alpha_dropout_next
+from fastnn.kernels.dropout import alpha_dropout_next_backward as alpha_dropout_next_backward
 from fastnn.kernels.dropout import dropout as dropout
 from fastnn.kernels.dropout import dropout_backward as dropout_backward
 from fastnn.kernels.dropout import dropout_next as dropout_next

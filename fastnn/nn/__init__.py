@@ -52,10 +52,12 @@ from fastnn.nn.cross_entropy import NLLLoss as NLLLoss
 from fastnn.nn.ctc import CTCLoss as CTCLoss
 from fastnn.nn.distance import CosineSimilarity as CosineSimilarity
 from fastnn.nn.distance import PairwiseDistance as PairwiseDistance
+from fastnn.nn.dropout import AlphaDropout as AlphaDropout
 from fastnn.nn.dropout import Dropout as Dropout
 from fastnn.nn.dropout import Dropout1d as Dropout1d
 from fastnn.nn.dropout import Dropout2d as Dropout2d
 from fastnn.nn.dropout import Dropout3d as Dropout3d
+from fastnn.nn.dropout import FeatureAlphaDropout as FeatureAlphaDropout
 from fastnn.nn.embedding import Embedding as Embedding
 from fastnn.nn.embedding import EmbeddingBag as EmbeddingBag
 from fastnn.nn.group_norm import GroupNorm as GroupNorm

@@ -1,10 +1,10 @@
-"""Dropout of elements and of whole channels."""
+"""Dropout and alpha dropout, of elements and of whole channels."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from fastnn.kernels import dropout_next, dropout_next_backward
+from fastnn.kernels import alpha_dropout_next, alpha_dropout_next_backward, dropout_next, dropout_next_backward
 from fastnn.nn.arguments import number_between
 from fastnn.nn.module import Array, Module
 from fastnn.random import Rng, default_rng
@@ -17,6 +17,9 @@ class Dropout(Module):
     seed comes from `rng`. `inplace` is accepted and without effect. The seed and the count are no part of state_dict (as in
     PyTorch); a checkpoint that is to resume with the same masks keeps extra_state().
     """
+
+    next = staticmethod(dropout_next)
+    next_backward = staticmethod(dropout_next_backward)
 
     def __init__(self, p: float = 0.5, inplace: bool = False, rng: Rng = None) -> None:
         self.p = number_between(p, "p", 0, 1)
@@ -31,11 +34,11 @@ class Dropout(Module):
         if not self.training:
             return x
         self._saved = (leading,)
-        return dropout_next(x, self.p, self._state, leading=leading)
+        return self.next(x, self.p, self._state, leading=leading)
 
     def backward(self, dy: Array) -> Array | None:
         (leading,) = self.saved()
-        return dropout_next_backward(dy, self.p, self._state, leading=leading) if self.needs_input_grad else None
+        return self.next_backward(dy, self.p, self._state, leading=leading) if self.needs_input_grad else None
 
     def extra_state(self) -> Array:
         """A copy of {seed, masks drawn}, two uint64."""
@@ -76,3 +79,21 @@ class Dropout3d(Dropout1d):
 
     channel_axes = {4: 1, 5: 2}
     shapes = "(N, C, D, H, W) or (C, D, H, W)"
+
+
+class AlphaDropout(Dropout):
+    """Dropout for networks of SELU: what is dropped becomes SELU's lower limit, and all is scaled and shifted, so that a mean of 0 and a variance of 1
+    stay what they are. See Dropout. Source: Klambauer et al., Self-Normalizing Neural Networks, 2017.
+    """
+
+    next = staticmethod(alpha_dropout_next)
+    next_backward = staticmethod(alpha_dropout_next_backward)
+
+
+class FeatureAlphaDropout(AlphaDropout):
+    """AlphaDropout of whole channels of (N, C, …)."""
+
+    def leading(self, shape: tuple[int, ...]) -> int:
+        if len(shape) < 2:
+            raise ValueError(f"x must have shape (N, C, …), got {shape}")
+        return 2

@@ -77,6 +77,10 @@ from .elementary import expm1 as expm1
 from .elementary import log as log
 from .elementary import log1p as log1p
 from .dropout import (
+    alpha_dropout as alpha_dropout,
+    alpha_dropout_backward as alpha_dropout_backward,
+    alpha_dropout_next as alpha_dropout_next,
+    alpha_dropout_next_backward as alpha_dropout_next_backward,
     dropout as dropout,
     dropout_backward as dropout_backward,
     dropout_next as dropout_next,

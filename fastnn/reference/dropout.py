@@ -8,9 +8,15 @@ The element is kept if word >= floor(p 2^32), the product in double (exact, a sc
 p = 1, whose threshold 2^32 no word reaches, nothing. What is kept is multiplied by 1 / (1 - p), computed in double and rounded to
 x's dtype.
 
+Alpha dropout puts SELU's lower limit, -1.758…, in the place of what is dropped, and then scales and shifts all, so that a mean of 0 and
+a variance of 1 stay what they are: y = a x + b where kept, a floor + b elsewhere, with q = 1 - p and
+    a = (q (1 + p floor^2))^(-1/2),   b = -a p floor,
+computed in double and rounded to x's dtype; product and sum round once each. p = 1 gives zeros.
+
 With `leading` the mask has the shape of so many of x's first axes, and each of its elements stands for all that lies under it.
 
-Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011. Srivastava et al., Dropout, 2014.
+Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, 2011. Srivastava et al., Dropout, 2014. Klambauer et al., Self-Normalizing
+Neural Networks, 2017.
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ from .array import Array, like
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 MASK = 0xFFFFFFFF
+SELU_FLOOR = -1.7580993408473766
 
 
 def philox4x32(counter: Array, key: tuple[int, int]) -> Array:
@@ -70,16 +77,37 @@ def _kept(shape: tuple[int, ...], p: float, seed: int, stream: int) -> Array:
 
 
 @np.errstate(invalid="ignore")
+def _masked(x: Array, p: float, seed: int, stream: int, leading: int | None, scale: float, shift: float | None, dropped: float) -> Array:
+    shape = x.shape[:leading]
+    kept = _kept(shape, p, seed, stream).reshape(shape + (1,) * (x.ndim - len(shape)))
+    y = x * like(scale, x)
+    return np.where(kept, y if shift is None else y + like(shift, x), like(dropped, x))
+
+
 def dropout(x: Array, p: float, seed: int, stream: int, *, leading: int | None = None) -> Array:
     """x / (1 - p) where kept, else 0 (also where x is NaN or infinite); each element is dropped with probability p."""
-    scale = like(1.0 / (1.0 - p) if p != 1.0 else 0.0, x)
-    shape = x.shape[:leading]
-    return np.where(_kept(shape, p, seed, stream).reshape(shape + (1,) * (x.ndim - len(shape))), x * scale, 0)
+    return _masked(x, p, seed, stream, leading, 1.0 / (1.0 - p) if p != 1.0 else 0.0, None, 0.0)
 
 
 def dropout_backward(dy: Array, p: float, seed: int, stream: int, *, leading: int | None = None) -> Array:
     """dy / (1 - p) where the forward kept x, else 0: the forward itself, on dy."""
     return dropout(dy, p, seed, stream, leading=leading)
+
+
+def _alpha_scale(p: float) -> float:
+    return 1.0 / math.sqrt((1.0 - p) * (1.0 + p * SELU_FLOOR * SELU_FLOOR)) if p < 1.0 else 0.0
+
+
+def alpha_dropout(x: Array, p: float, seed: int, stream: int, *, leading: int | None = None) -> Array:
+    """a x + b where kept, else a floor + b."""
+    scale = _alpha_scale(p)
+    shift = -scale * p * SELU_FLOOR
+    return _masked(x, p, seed, stream, leading, scale, shift, scale * SELU_FLOOR + shift)
+
+
+def alpha_dropout_backward(dy: Array, p: float, seed: int, stream: int, *, leading: int | None = None) -> Array:
+    """a dy where the forward kept x, else 0."""
+    return _masked(dy, p, seed, stream, leading, _alpha_scale(p), None, 0.0)
 
 
 def dropout_next(x: Array, p: float, state: Array, *, leading: int | None = None) -> Array:
@@ -91,3 +119,14 @@ def dropout_next(x: Array, p: float, state: Array, *, leading: int | None = None
 def dropout_next_backward(dy: Array, p: float, state: Array, *, leading: int | None = None) -> Array:
     """The backward of the last dropout_next with this state."""
     return dropout_backward(dy, p, int(state[0]), int(state[1]), leading=leading)
+
+
+def alpha_dropout_next(x: Array, p: float, state: Array, *, leading: int | None = None) -> Array:
+    """As dropout_next, of alpha_dropout."""
+    state[1] += np.uint64(1)
+    return alpha_dropout(x, p, int(state[0]), int(state[1]), leading=leading)
+
+
+def alpha_dropout_next_backward(dy: Array, p: float, state: Array, *, leading: int | None = None) -> Array:
+    """The backward of the last alpha_dropout_next with this state."""
+    return alpha_dropout_backward(dy, p, int(state[0]), int(state[1]), leading=leading)

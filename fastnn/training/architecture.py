@@ -31,12 +31,13 @@ LAYERS = ACTIVATIONS + (
     "Linear", "Identity", "Flatten", "Unflatten", "Dropout", "LayerNorm", "RMSNorm", "BatchNorm1d", "PReLU", "Threshold", "Softmax",
     "Softmin", "LogSoftmax", "GLU", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "MaxPool1d", "MaxPool2d",
     "MaxPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "BatchNorm2d", "BatchNorm3d",
-    "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LocalResponseNorm", "Dropout1d", "Dropout2d", "Dropout3d", "Upsample",
+    "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LocalResponseNorm", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout",
+    "FeatureAlphaDropout", "Upsample",
     "PixelShuffle", "ChannelShuffle", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "Embedding", "RNN", "LSTM", "GRU", "LastStep",
 )  # fmt: skip
 MODELS = ("lenet5", "small_cnn", "vgg", "resnet18", "resnet20", "mobilenet", "LanguageModel")
 _WITH_PARAMETERS = tuple(name for name in LAYERS if name.startswith(("Linear", "Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "LayerNorm", "RMSNorm", "PReLU", "Embedding", "RNN", "LSTM", "GRU")))
-_WITH_RNG = tuple(name for name in LAYERS if name.startswith(("Linear", "Conv", "Dropout", "Embedding", "RNN", "LSTM", "GRU")))
+_WITH_RNG = tuple(name for name in LAYERS if name.startswith(("Linear", "Conv", "Dropout", "Alpha", "FeatureAlpha", "Embedding", "RNN", "LSTM", "GRU")))
 
 
 def activation_name(name: str) -> str:
