@@ -3,5 +3,5 @@
 AREAS = ("activation",)
 
 
-def test_activation(benchmark, call):
+def test_activation(call, benchmark):
     benchmark(call)

@@ -3,5 +3,5 @@
 AREAS = ("attention",)
 
 
-def test_attention(benchmark, call):
+def test_attention(call, benchmark):
     benchmark(call)

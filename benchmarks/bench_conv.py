@@ -3,5 +3,5 @@
 AREAS = ("conv",)
 
 
-def test_conv(benchmark, call):
+def test_conv(call, benchmark):
     benchmark(call)

@@ -3,5 +3,5 @@
 AREAS = ("embedding",)
 
 
-def test_embedding(benchmark, call):
+def test_embedding(call, benchmark):
     benchmark(call)

@@ -3,5 +3,5 @@
 AREAS = ("loss",)
 
 
-def test_loss(benchmark, call):
+def test_loss(call, benchmark):
     benchmark(call)

@@ -3,5 +3,5 @@
 AREAS = ("peak", "matmul")
 
 
-def test_matmul(benchmark, call):
+def test_matmul(call, benchmark):
     benchmark(call)

@@ -3,5 +3,5 @@
 AREAS = ("training", "captured", "inference", "images", "sequences")
 
 
-def test_network(benchmark, call):
+def test_network(call, benchmark):
     benchmark(call)

@@ -3,5 +3,5 @@
 AREAS = ("norm",)
 
 
-def test_norm(benchmark, call):
+def test_norm(call, benchmark):
     benchmark(call)

@@ -3,5 +3,5 @@
 AREAS = ("pooling",)
 
 
-def test_pooling(benchmark, call):
+def test_pooling(call, benchmark):
     benchmark(call)

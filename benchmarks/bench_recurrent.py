@@ -3,5 +3,5 @@
 AREAS = ("recurrent",)
 
 
-def test_recurrent(benchmark, call):
+def test_recurrent(call, benchmark):
     benchmark(call)

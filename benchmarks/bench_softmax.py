@@ -3,5 +3,5 @@
 AREAS = ("softmax",)
 
 
-def test_softmax(benchmark, call):
+def test_softmax(call, benchmark):
     benchmark(call)

@@ -3,5 +3,5 @@
 AREAS = ("spatial",)
 
 
-def test_spatial(benchmark, call):
+def test_spatial(call, benchmark):
     benchmark(call)
