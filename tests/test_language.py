@@ -11,6 +11,7 @@ import pytest
 import fastnn
 from fastnn import nn, optim
 from fastnn.cli import main
+from fastnn.cli.predict import load
 from fastnn.nn.models import LanguageModel
 from fastnn.training.language import CarriedStreams, held_out_loss, write
 
@@ -140,6 +141,25 @@ def test_train_writes_a_model_that_generate_continues_from(trained, capsys):
     assert capsys.readouterr().out == out
     assert main(["generate", "model.safetensors", "--temperature", "0", "--length", "5", "--speed"]) == 0
     assert "per character" in capsys.readouterr().err
+
+
+def test_train_keeps_the_model_of_the_best_epoch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text(TEXT)
+    losses, states = iter((2.0, 1.0, 3.0)), []
+
+    def validate(model, ids):
+        states.append(model.state_dict())
+        return next(losses)
+
+    monkeypatch.setattr("fastnn.cli.train_text.held_out_loss", validate)
+    with redirect_stdout(io.StringIO()) as out:
+        assert main(["train", "--data", "text", "--file", "text.txt", "--hidden", "8", "--layers", "1", "--epochs", "3", "--batch-size", "8", "--steps", "16", "--json"]) == 0
+    assert json.loads(out.getvalue())["val_loss"] == 1.0
+    saved = load("model.safetensors")[0].state_dict()
+    for name, value in states[1].items():
+        np.testing.assert_array_equal(saved[name], value)
+    assert any((saved[name] != value).any() for name, value in states[2].items())
 
 
 def test_train_shows_what_the_model_writes(tmp_path, monkeypatch, capsys):

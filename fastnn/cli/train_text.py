@@ -12,7 +12,7 @@ import numpy as np
 import fastnn
 from fastnn import data, nn, optim
 from fastnn.cli import CommandError
-from fastnn.training import Callback, FitState
+from fastnn.training import Callback, EarlyStopping, FitState
 from fastnn.training.architecture import build
 from fastnn.training.language import CarriedStreams, held_out_loss, write
 
@@ -76,11 +76,12 @@ def run(options: argparse.Namespace) -> None:
     say(f"fastnn {fastnn.__version__}: {fastnn.instruction_set()}, {threads} thread{'s' if threads > 1 else ''}")
     say(f"{options.layers} × {options.model}, {options.hidden[0]} units, {parameters:,} parameters; {options.batch_size} streams, {options.steps} steps\n")
     validation = Validation(model, ids[cut:], vocabulary, ids[cut - 100 : cut], 0.8, not options.json)
+    keeper = EarlyStopping("val_loss", patience=options.epochs)  # at the end the model of the best epoch
     history = fastnn.fit(
-        model, nn.CrossEntropyLoss(), optimizer, batches, options.epochs, callbacks=[validation], scheduler=schedule, clip_grad_norm=1.0,
+        model, nn.CrossEntropyLoss(), optimizer, batches, options.epochs, callbacks=[validation, keeper], scheduler=schedule, clip_grad_norm=1.0,
         verbose=not options.json, progress=False if options.json else None,
     )  # fmt: skip
-    best = history["val_loss"][-1]
+    best = history["val_loss"][-1 if keeper.best_epoch is None else keeper.best_epoch]
     about = {"architecture": architecture, "symbols": list(vocabulary.symbols), "data": "text", "val_loss": best, "fastnn": fastnn.__version__}
     fastnn.save(model, options.output, metadata=about)
     if options.plot:
