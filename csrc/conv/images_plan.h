@@ -24,11 +24,12 @@ static inline fnn_conv_images_plan fnn_conv_make_images_plan(const fnn_conv_shap
     fnn_conv_images_plan p;
     const size_t positions = s->out[0] * s->out[1] * s->out[2], tiles = fnn_conv_ceil(s->rows, tile_rows);
     p.bundles = fnn_conv_ceil(s->batch, lanes);
-    p.deep = positions && positions < 64 ? fnn_conv_ceil(64, positions) : 1;     /* so that few positions fill tiles, too */
+    p.deep = p.bundles;
     p.deep = p.deep < p.bundles ? p.deep : p.bundles;
     while (p.deep > 1 && ((double)p.deep * fnn_conv_bundle_bytes(s, lanes, size) > FNN_CONV_BUNDLE_BYTES || fnn_conv_ceil(p.bundles, p.deep) * s->groups < parts))
         --p.deep;
     p.units = fnn_conv_ceil(p.bundles, p.deep);
+    p.deep = fnn_conv_ceil(p.bundles, p.units);
     const size_t units = p.units * s->groups, enough = fnn_conv_ceil(parts, units ? units : 1);
     p.row_parts = enough < tiles ? enough : tiles ? tiles : 1;
     p.terms = fnn_conv_round(s->channels * fnn_conv_taps(s->taps) * sizeof(ptrdiff_t) / size + 1);
