@@ -5,12 +5,13 @@
  * Loops (geometry.h has the terms):
  *   bunches of groups, up to 128 rows of dy, up to 576 columns k        a share has a range of these
  *     blocks of positions                                    fill the buffer with the block's input; pack dy's transpose; both stay in L2
- *       TILE_ROWS columns k                                  pack their patches, in rows that run on over the block; they stay in L1
- *         panels of rows of dy                               gemm/tile.h; add to the sums
+ *       TILE_ROWS columns k                                  their patches stay in L1
+ *         panels of rows of dy                               weight_tile.h; adds to the sums
  *   transpose the sums to dw
  * With few rows of dy, weight_dots.h, for several groups at a time where they are small. */
 
 #include "weight_dots.h"
+#include "weight_tile.h"
 
 /* Where dw has k = (channel, tap) among the taps that reach x. */
 static size_t weight_place(const fnn_conv_weight_args *a, size_t k)
@@ -83,27 +84,18 @@ static void weight_pack_dy(tile_real *to, const tile_real *dy, size_t rows, size
     }
 }
 
-/* A block's columns [0, columns) added to the sums, columns x width. */
-static void weight_product(tile_real *sums, size_t columns, size_t rows, const tile_real *x, const ptrdiff_t *offsets, const conv_span *span, size_t cols, int over,
-                           const tile_real *panel, gemm_cut panels)
+/* A block's columns [0, columns) added to the sums, columns x the vectors of dy's rows. */
+static void weight_product(tile_real *sums, size_t columns, size_t vectors, const tile_real *x, const ptrdiff_t *offsets, const conv_span *span, size_t spans, size_t cols,
+                           const tile_real *panels, gemm_cut cut)
 {
-    tile_real patches[TILE_ROWS * 320 + 64], result[TILE_SUMS * TILE_LANES];
     const gemm_cut tiles = gemm_cut_evenly(columns, TILE_ROWS);
-    const size_t all = fnn_gemm_ceil(rows, TILE_LANES) * TILE_LANES;
-    tile_args t = {0};
-    t.a = patches, t.a_step = (ptrdiff_t)cols, t.c = result, t.k = cols, t.start = TILE_START_ZERO, t.bias_kind = TILE_BIAS_NONE;
-    t.last = TILE_LANES;
-    for (size_t s = 0, k = 0, m; s < tiles.parts; ++s, k += m, sums += m * all) {
+    weight_tile_args t = {.step = vectors * TILE_LANES, .x = x, .offsets = offsets, .span = span, .spans = spans};
+    for (size_t s = 0, m; s < tiles.parts; ++s, t.offsets += m, sums += m * t.step) {
         m = tiles.low + (s < tiles.high);
-        conv_pack(patches, cols, x, offsets + k, m, span, 0, cols, over);
-        t.b = panel;
-        for (size_t q = 0, r = 0, width; q < panels.parts; ++q, r += width, t.b += width * cols) {
-            width = (panels.low + (q < panels.high)) * TILE_LANES;
-            t.b_step = t.c_step = (ptrdiff_t)width;
-            tile_kernels[0][0][m][width / TILE_LANES](&t);
-            for (size_t i = 0; i < m; ++i)
-                for (size_t v = 0; v < width; v += TILE_LANES)
-                    tile_store(sums + i * all + r + v, tile_add(tile_load(sums + i * all + r + v), tile_load(result + i * width + v)));
+        t.sums = sums, t.dy = panels;
+        for (size_t q = 0, vecs; q < cut.parts; ++q, t.sums += vecs * TILE_LANES, t.dy += vecs * TILE_LANES * cols) {
+            vecs = cut.low + (q < cut.high);
+            weight_tile_kernels[m][vecs](&t);
         }
     }
 }
@@ -163,7 +155,7 @@ KERNEL(conv_weight_gradient, conv_weight)
                 }
             } else {
                 weight_pack_dy(panels, dy + span->to, rows, positions, image, extent[0], cols / extent[0], cut);
-                weight_product(sums, columns, rows, patches, offsets + (first - c * taps), span, cols, !plan.view.in_place, panels, cut);
+                weight_product(sums, columns, vectors, patches, offsets + (first - c * taps), span, spans, cols, panels, cut);
             }
         }
         for (size_t i = 0; plan.dots && i < groups * rows * columns; ++i)
