@@ -13,35 +13,72 @@ typedef struct depthwise_dots_args {
     size_t n;                       /* columns, 1 … DOT_LANES */
 } depthwise_dots_args;
 
-/* whole: no lane is outside of dy or x. */
-FNN_INLINE void depthwise_dots(const depthwise_dots_args *d, const fnn_conv_shape *s, const int step, const int whole)
+/* What all taps of one column of them read of dy and x: which lanes there are. */
+typedef struct depthwise_lanes {
+    depthwise_span x[DOT_VECTORS];
+    size_t dy[DOT_VECTORS];
+} depthwise_lanes;
+
+/* Taps of neighbouring rows: row i of x meets rows i, i - 1 and i - 2 of dy, which wait in registers. whole: no lane is outside of dy or x. */
+FNN_INLINE void depthwise_slide(V sum[][DOT_VECTORS], const depthwise_dots_args *d, const depthwise_lanes *lanes, const fnn_conv_shape *s, const int step,
+                                const int whole)
 {
-    const ptrdiff_t width = (ptrdiff_t)s->x_size[2];
+    V y[DEPTHWISE_DOTS][DOT_VECTORS];
+    const size_t height = s->out[1], end = height + d->count - 1;
+    const T *dy = d->dy;
+    TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
+        DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v)
+            y[t][v] = v_zero();
+    for (size_t i = 0; i < end; ++i, dy += s->out[2]) {
+        const T *from = d->rows[d->first + i] + d->col;
+        DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
+            const V x = whole ? depthwise_load_all(from + v * step * W, step) : depthwise_load(from + v * step * W, lanes->x[v], step);
+            TILE_UNROLL for (int t = DEPTHWISE_DOTS - 1; t > 0; --t)
+                y[t][v] = y[t - 1][v];
+            if (i < height)
+                y[0][v] = whole ? v_load(dy + v * W) : v_load_span(dy + v * W, 0, lanes->dy[v]);
+            TILE_UNROLL for (size_t t = 0; t < DEPTHWISE_DOTS; ++t)
+                if (i >= t && i - t < height)
+                    sum[t][v] = v_fma(y[t][v], x, sum[t][v]);
+        }
+    }
+}
+
+/* Taps whose rows of x are further apart, or those of neighbours in dy are. */
+FNN_INLINE void depthwise_jump(V sum[][DOT_VECTORS], const depthwise_dots_args *d, const depthwise_lanes *lanes, const fnn_conv_shape *s, const int step,
+                               const int whole)
+{
     const T *dy = d->dy, *const *rows = d->rows;
     size_t tap[DEPTHWISE_DOTS];
-    V sum[DEPTHWISE_DOTS][DOT_VECTORS];
-    depthwise_span span[DOT_VECTORS];
-    size_t n[DOT_VECTORS];
     TILE_UNROLL for (size_t t = 0; t < DEPTHWISE_DOTS; ++t)
         tap[t] = (d->first + (t < d->count ? t : 0)) * s->dilation[1];
+    for (size_t row = 0; row < s->out[1]; ++row, dy += s->out[2], rows += s->step[1]) {
+        const T *from[DEPTHWISE_DOTS];
+        TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
+            from[t] = rows[tap[t]] + d->col;
+        DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
+            const V y = whole ? v_load(dy + v * W) : v_load_span(dy + v * W, 0, lanes->dy[v]);
+            TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
+                sum[t][v] = v_fma(y, whole ? depthwise_load_all(from[t] + v * step * W, step) : depthwise_load(from[t] + v * step * W, lanes->x[v], step), sum[t][v]);
+        }
+    }
+}
+
+FNN_INLINE void depthwise_dots(const depthwise_dots_args *d, const fnn_conv_shape *s, const int step, const int whole)
+{
+    V sum[DEPTHWISE_DOTS][DOT_VECTORS];
+    depthwise_lanes lanes;
     DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
         const size_t before = (size_t)v * W;
-        n[v] = d->n > before ? (d->n - before < W ? d->n - before : W) : 0;
-        span[v] = depthwise_columns(d->col + v * step * W, width, step * W);
+        lanes.dy[v] = d->n > before ? (d->n - before < W ? d->n - before : W) : 0;
+        lanes.x[v] = depthwise_columns(d->col + v * step * W, (ptrdiff_t)s->x_size[2], step * W);
         TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
             sum[t][v] = (size_t)t < d->count ? v_load(d->sums + (size_t)t * d->sums_tap + before) : v_zero();
     }
-    for (size_t row = 0; row < s->out[1]; ++row, dy += s->out[2], rows += s->step[1]) {
-        const T *from[DEPTHWISE_DOTS];
-        TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t) {
-            from[t] = rows[tap[t]] + d->col;
-        }
-        DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v) {
-            const V y = whole ? v_load(dy + v * W) : v_load_span(dy + v * W, 0, n[v]);
-            TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
-                sum[t][v] = v_fma(y, whole ? depthwise_load_all(from[t] + v * step * W, step) : depthwise_load(from[t] + v * step * W, span[v], step), sum[t][v]);
-        }
-    }
+    if (s->step[1] == 1 && s->dilation[1] == 1)
+        depthwise_slide(sum, d, &lanes, s, step, whole);
+    else
+        depthwise_jump(sum, d, &lanes, s, step, whole);
     TILE_UNROLL for (int t = 0; t < DEPTHWISE_DOTS; ++t)
         DOT_UNROLL for (int v = 0; v < DOT_VECTORS; ++v)
             if ((size_t)t < d->count)
