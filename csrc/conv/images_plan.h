@@ -24,8 +24,7 @@ static inline fnn_conv_images_plan fnn_conv_make_images_plan(const fnn_conv_shap
     fnn_conv_images_plan p;
     const size_t positions = s->out[0] * s->out[1] * s->out[2], tiles = fnn_conv_ceil(s->rows, tile_rows);
     p.bundles = fnn_conv_ceil(s->batch, lanes);
-    p.deep = p.bundles;
-    p.deep = p.deep < p.bundles ? p.deep : p.bundles;
+    p.deep = p.bundles;     /* as many as stay in L2: every box makes its tables once for all of them, and a few positions fill its tiles */
     while (p.deep > 1 && ((double)p.deep * fnn_conv_bundle_bytes(s, lanes, size) > FNN_CONV_BUNDLE_BYTES || fnn_conv_ceil(p.bundles, p.deep) * s->groups < parts))
         --p.deep;
     p.units = fnn_conv_ceil(p.bundles, p.deep);

@@ -166,9 +166,9 @@ static void gemm_panel(const gemm_task *g, tile_args *t, const tile_real *a, int
     }
 }
 
-/* All of C without tiles, where it has few rows and the rows (sweep.h) or columns (dots.h) of B are contiguous. Returns the number of columns
- * done: none or all, or SIZE_MAX if it was interrupted. */
-static size_t gemm_few_rows(const gemm_task *g)
+/* All of C without tiles, where it has few rows and the rows (sweep.h) or columns (dots.h) of B are contiguous. Returns 1, or 0 where it is another
+ * case, or -1 if it was interrupted. */
+static int gemm_few_rows(const gemm_task *g)
 {
     const int dotted = g->b_row == 1 && g->b_col != 1 && g->m <= DOTS_ROWS;
     const int swept = g->b_col == 1 && sweep_pays(g->m, g->n, g->k);
@@ -180,13 +180,12 @@ static size_t gemm_few_rows(const gemm_task *g)
     t.beta = g->beta;
     t.start = g->beta == 0 ? TILE_START_ZERO : g->beta == 1 ? TILE_START_C : TILE_START_SCALED;
     t.bias_kind = !g->bias ? TILE_BIAS_NONE : g->bias_col == 1 ? TILE_BIAS_VECTOR : TILE_BIAS_COLUMN;
-    size_t j = 0;
-    for (size_t cols; j < g->n; j += cols) {
+    for (size_t j = 0, cols; j < g->n; j += cols) {
         cols = swept ? SWEEP_COLS : TILE_LANES;
         if (cols > g->n - j)
             cols = g->n - j;
         if (g->asks && fnn_interrupted())
-            return SIZE_MAX;
+            return -1;
         t.b = g->b + (ptrdiff_t)j * g->b_col;
         t.c = g->c + j;
         t.last = (cols - 1) % TILE_LANES + 1;
@@ -197,9 +196,9 @@ static size_t gemm_few_rows(const gemm_task *g)
         else
             dots(&t, g->a_col, g->m);
     }
-    if (j && g->activation)
-        gemm_activate(g, 0, g->m, 0, j);
-    return j;
+    if (g->activation)
+        gemm_activate(g, 0, g->m, 0, g->n);
+    return 1;
 }
 
 /* Returns nonzero if it was interrupted. */
@@ -215,11 +214,10 @@ static int gemm_product(const gemm_task *g)
     t.bias_step = g->bias_row;
     t.resident = g->m * g->n * sizeof(tile_real) <= 32768;
 
-    size_t jc;
-    const size_t first = gemm_few_rows(g);
-    if (first == SIZE_MAX)
-        return 1;
-    for (size_t pc = 0; first < g->n && (pc == 0 || pc < g->k); pc += g->kc) {
+    const int done = gemm_few_rows(g);
+    if (done)
+        return done < 0;
+    for (size_t pc = 0; pc == 0 || pc < g->k; pc += g->kc) {
         const size_t kb = g->k - pc < g->kc ? g->k - pc : g->kc;
         const int last = g->k - pc == kb;
         t.k = kb;
@@ -233,7 +231,7 @@ static int gemm_product(const gemm_task *g)
                 a = g->packed_a;
             }
             const gemm_cut tiles = gemm_cut_evenly(mb, g->tile_rows);
-            for (jc = first; jc < g->n; jc += g->nc) {
+            for (size_t jc = 0; jc < g->n; jc += g->nc) {
                 const size_t nb = g->n - jc < g->nc ? g->n - jc : g->nc;
                 const tile_real *b = g->b_packed ? g->b + pc * g->all + (g->first + jc) * kb : g->b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)jc * g->b_col;
                 const size_t vectors = fnn_gemm_ceil(nb, TILE_LANES);
