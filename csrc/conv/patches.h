@@ -55,6 +55,13 @@ FNN_INLINE void conv_copy(tile_real *y, const tile_real *x, size_t step, size_t 
             const size_t left = 2 * (n - i) - 1;
             store_up_to(y + i, v_even(load_up_to(x + 2 * i, left), left > W ? load_up_to(x + 2 * i + W, left - W) : v_zero()), n - i);
         }
+    } else if (step == 4) {
+        for (size_t i = 0; i < n; i += W) {
+            V quarter[4];
+            for (size_t j = 0, at = 4 * i, end = 4 * n - 3; j < 4; ++j, at += W)
+                quarter[j] = at < end ? load_up_to(x + at, end - at) : v_zero();
+            store_up_to(y + i, v_even(v_even(quarter[0], quarter[1]), v_even(quarter[2], quarter[3])), n - i);
+        }
     } else {
         for (size_t i = 0; i < n; ++i)
             y[i] = x[i * step];

@@ -30,7 +30,7 @@ size_t fnn_conv_packed(const fnn_conv_args *a, fnn_dtype dtype)
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     if (a->form == FNN_CONV_CHANNELS)
         return fnn_conv_channels_packed(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes);
-    return s.groups * s.rows * s.channels * (a->form == FNN_CONV_WINOGRAD ? 16 : fnn_conv_taps(s.taps));
+    return s.groups * s.rows * s.channels * (a->form == FNN_CONV_WINOGRAD ? FNN_WINOGRAD_PRODUCTS : fnn_conv_taps(s.taps));
 }
 
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)

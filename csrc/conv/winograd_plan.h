@@ -4,28 +4,38 @@
 
 #include "geometry.h"
 
-/* How the squares of 2 x 2 positions of a 3 x 3 convolution are cut into blocks. With a dilation d an image is as many lattices, of every d-th row and
+enum { FNN_WINOGRAD_POINTS = 6, FNN_WINOGRAD_PRODUCTS = FNN_WINOGRAD_POINTS * FNN_WINOGRAD_POINTS };
+
+/* How the squares of positions are cut into blocks. With a dilation d an image is as many lattices, of every d-th row and
  * column, as there are first ones; the squares are of neighbours in a lattice. Rows of squares run on over the lattices. */
 typedef struct fnn_winograd_blocks {
+    size_t side;                        /* of a square: 4 positions for 3 taps, 2 for 5 */
     size_t lattices, lattice_rows, row; /* of all images; rows of squares in a lattice; squares in a row */
     size_t rows, cols, squares;         /* of the largest block */
     size_t row_blocks, col_blocks;      /* how many blocks */
-    size_t pitch, slot;                 /* scratch, in elements: for a block's squares; for one of the eight pieces of what they read of a channel */
+    size_t pitch, line, lines;          /* scratch, in elements: for a block's squares; for their positions in a row; for what they read of a channel */
+    size_t gather;                      /* and for the lattice's own rows and columns of it */
 } fnn_winograd_blocks;
 
-/* The squares of a lattice along an axis. */
-static inline size_t fnn_winograd_squares(const fnn_conv_shape *s, int axis) { return fnn_conv_ceil(fnn_conv_ceil(s->out[axis], s->dilation[axis]), 2); }
+static inline size_t fnn_winograd_side(const fnn_conv_shape *s) { return FNN_WINOGRAD_POINTS + 1 - s->taps[2]; }
 
-/* Whether it pays: with few channels the transforms cost what the multiplications save, with few squares in an image those of the weights do, too many of their
- * positions may be outside, and short rows of a lattice are slow to pick up. The bits
- * depend on it, hence it on neither batch nor threads. */
+/* The squares of a lattice along an axis. */
+static inline size_t fnn_winograd_squares(const fnn_conv_shape *s, int axis)
+{
+    return fnn_conv_ceil(fnn_conv_ceil(s->out[axis], s->dilation[axis]), fnn_winograd_side(s));
+}
+
+/* Whether it pays: with few channels the transforms cost what the multiplications save, with few squares in an image those of the weights do, and too many of
+ * their positions may be outside. The bits depend on it, hence it on neither batch nor threads. */
 static inline int fnn_conv_is_winograd(const fnn_conv_shape *s)
 {
-    if (s->taps[0] != 1 || s->taps[1] != 3 || s->taps[2] != 3 || s->out[0] != 1 || s->x_size[0] != 1 || s->step[1] != 1 || s->step[2] != 1 || s->origin[0] != 0)
+    const size_t taps = s->taps[1] * s->taps[2];
+    if (s->taps[0] != 1 || (s->taps[1] != 3 && s->taps[1] != 5) || s->taps[2] != s->taps[1] || s->out[0] != 1 || s->x_size[0] != 1 || s->step[1] != 1 ||
+        s->step[2] != 1 || s->origin[0] != 0)
         return 0;
     const size_t squares = fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
-    return s->rows >= 16 && s->channels >= 16 && squares >= (s->rows * s->channels > 65536 ? 32 : 16) && 8 * squares <= 3 * s->out[1] * s->out[2] &&
-           (s->dilation[2] == 1 || fnn_winograd_squares(s, 2) >= 6);
+    return s->rows >= 16 && s->channels >= 16 && squares >= (s->rows * s->channels > 32768 ? 16 : 4) &&
+           9 * FNN_WINOGRAD_PRODUCTS * squares <= 5 * taps * s->out[1] * s->out[2];
 }
 
 /* What the tiles of so many squares, which are few, cost, in vectors; they take three by three. */
@@ -53,6 +63,7 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
 {
     fnn_winograd_blocks b;
     const size_t line = 64 / size;
+    b.side = fnn_winograd_side(s);
     b.lattices = s->batch * s->dilation[1] * s->dilation[2];
     b.lattice_rows = fnn_winograd_squares(s, 1);
     b.row = fnn_winograd_squares(s, 2);
@@ -62,8 +73,10 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
     b.row_blocks = fnn_conv_ceil(all, b.rows);
     b.col_blocks = fnn_conv_ceil(b.row, b.cols);
     b.squares = b.rows * b.cols;
-    b.pitch = (b.squares + line) / (2 * line) * 2 * line + 3 * line;       /* room for a vector too many; rows an odd number of cache lines apart */
-    b.slot = fnn_conv_round((b.rows + 1) * b.cols) + 2 * line;
+    b.pitch = (fnn_conv_ceil(b.squares, line) | 1) * line;       /* rows an odd number of cache lines apart */
+    b.line = b.side * (b.squares + line) + 3 * line;
+    b.lines = (b.side == 2 ? 3 : 2) * FNN_WINOGRAD_POINTS * b.line;
+    b.gather = s->dilation[2] == 1 ? 0 : fnn_conv_round((b.side * b.rows + FNN_WINOGRAD_POINTS) * (b.side * b.cols + FNN_WINOGRAD_POINTS) + line);
     return b;
 }
 
@@ -71,18 +84,17 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
 typedef struct fnn_winograd_plan {
     fnn_winograd_blocks blocks;
     size_t tiles, tile_parts;           /* tiles of rows of the result at a time; pieces that they are cut into, where there are fewer blocks than shares */
-    size_t v_step, m_step, size;        /* scratch per share, in elements: from one of the 16 matrices to the next; all */
+    size_t v_step, m_step, size;        /* scratch per share, in elements: from one of the 36 matrices to the next; all */
 } fnn_winograd_plan;
 
-enum { FNN_WINOGRAD_DEPTH = 512 };      /* channels at a time: gemm/blocks.h's k for float32 */
+enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96 };     /* channels of a chain; of a block */
 
 static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, size_t lanes, size_t tile_rows, size_t size, size_t parts)
 {
     fnn_winograd_plan p;
-    const size_t square = 16 * size * s->channels, tiles = fnn_conv_ceil(s->rows, tile_rows);
-    const int many = square > 5000;     /* channels: L2 does not hold enough squares, whose numbers come from L3 anyway */
-    size_t limit = (many ? 8000000 : 500000) / square, units;
-    limit = limit > 192 ? 192 : limit < 64 ? 64 : limit;
+    const size_t square = FNN_WINOGRAD_PRODUCTS * size * s->channels, tiles = fnn_conv_ceil(s->rows, tile_rows);
+    size_t limit = 600000 / square, units;
+    limit = limit > FNN_WINOGRAD_SQUARES ? FNN_WINOGRAD_SQUARES : limit < 64 ? 64 : limit;
     do {
         p.blocks = fnn_winograd_cut(s, limit, lanes, size);
         units = p.blocks.row_blocks * p.blocks.col_blocks * s->groups;
@@ -90,10 +102,10 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
     } while (parts > 1 && limit >= lanes && units < 2 * parts);
     p.tile_parts = units >= parts ? 1 : fnn_conv_ceil(parts, units ? units : 1);
     p.tile_parts = p.tile_parts < tiles ? p.tile_parts : tiles;
-    p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), (many ? 1000000 : 300000) / (16 * size * p.blocks.pitch * tile_rows) + 1);
+    p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), 300000 / (FNN_WINOGRAD_PRODUCTS * size * p.blocks.pitch * tile_rows) + 1);
     p.v_step = s->channels * p.blocks.pitch + 64 / size;
     p.m_step = p.tiles * tile_rows * p.blocks.pitch + 64 / size;
-    p.size = 4 * p.blocks.pitch + 8 * p.blocks.slot + 16 * (p.v_step + p.m_step);
+    p.size = p.blocks.side * p.blocks.side * p.blocks.pitch + p.blocks.lines + p.blocks.gather + FNN_WINOGRAD_PRODUCTS * (p.v_step + p.m_step);
     return p;
 }
 
@@ -101,28 +113,28 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
 typedef struct fnn_winograd_weight_plan {
     fnn_winograd_blocks blocks;
     size_t rows, row_parts, channels, channel_parts;    /* of dw at a time */
-    size_t turned, v_step, z_step, sums_step, size;     /* scratch per share, in elements: of two rows of dy; from one of the 16 matrices to the next; all */
+    size_t turned, v_step, z_step, sums_step, size;     /* scratch per share, in elements: of a square's rows of dy; from one of the 36 matrices to the next; all */
 } fnn_winograd_weight_plan;
 
 static inline fnn_winograd_weight_plan fnn_winograd_make_weight_plan(const fnn_conv_shape *s, size_t lanes, size_t size, size_t parts)
 {
     fnn_winograd_weight_plan p;
-    const size_t line = 64 / size, most = (s->rows < 64 && s->channels < 64 ? 768 : 512) / size;
-    p.blocks = fnn_winograd_cut(s, most, 1, size);
+    const size_t line = 64 / size, taps = s->taps[1] * s->taps[2];
+    p.blocks = fnn_winograd_cut(s, 256 / size, 1, size);
     p.rows = fnn_conv_even(fnn_conv_ceil(s->rows, lanes), fnn_conv_ceil(128, lanes)) * lanes;
     p.row_parts = fnn_conv_ceil(s->rows, p.rows);
-    p.channels = fnn_conv_even(s->channels, 128);
+    p.channels = fnn_conv_even(s->channels, 64);
     const size_t units = s->groups * p.row_parts, fewest = fnn_conv_ceil(parts, units ? units : 1);
     if (p.channels > fnn_conv_ceil(s->channels, fewest))
         p.channels = fnn_conv_ceil(s->channels, fewest);
     p.channel_parts = fnn_conv_ceil(s->channels, p.channels);
-    p.turned = 2 * s->out[2] * lanes;
+    p.turned = p.blocks.side * s->out[2] * lanes;
     p.v_step = p.channels * p.blocks.pitch + line;
-    if (16 * p.v_step < 9 * p.channels * p.rows)        /* in the end they give room to the weights */
-        p.v_step = fnn_conv_round(fnn_conv_ceil(9 * p.channels * p.rows, 16));
+    if (FNN_WINOGRAD_PRODUCTS * p.v_step < taps * p.channels * p.rows)      /* in the end they give room to the weights */
+        p.v_step = fnn_conv_round(fnn_conv_ceil(taps * p.channels * p.rows, FNN_WINOGRAD_PRODUCTS));
     p.z_step = p.rows * p.blocks.squares + line;
-    p.sums_step = p.channels * p.rows;
-    p.size = fnn_conv_round(p.turned) + 8 * p.blocks.slot + 16 * (p.v_step + p.z_step + p.sums_step);
+    p.sums_step = p.channels * p.rows + line;
+    p.size = fnn_conv_round(p.turned) + p.blocks.lines + p.blocks.gather + FNN_WINOGRAD_PRODUCTS * (p.v_step + p.z_step + p.sums_step);
     return p;
 }
 

@@ -2,66 +2,70 @@
  *
  *     dg = G^T [sum over squares of (A dy A^T) . (B^T d B)] G
  *
- * 16 products of their own again, [channels x squares] [squares x rows], with vectors along the rows of dy. A block of squares is one chain from 0, blocks are
+ * 36 products of their own again, [channels x squares] [squares x rows], with vectors along the rows of dy. A block of squares is one chain from 0, blocks are
  * added in ascending order; they are cut by the shape and the dtype alone. Loops (fnn_winograd_weight_plan has the sizes):
  *   groups, parts of the rows, parts of the channels          a share has a range of these
  *     blocks of squares                                      transform the patches, and dy's transpose
- *       the 16 products                                      gemm/tile.h; add to the sums
+ *       the 36 products                                      gemm/tile.h; add to the sums
  *   transform the sums, transpose them to dw */
 
-/* A dy A^T of n squares of a row, with vectors along dy's rows, to z + (4 a + b) z_step, squares `width` apart. dy: the first of `cols` positions of W numbers
- * each, `step` apart; below: the next row's. NULL: a row that is not there. */
-static void winograd_gradient(T *z, size_t z_step, size_t width, const T *dy, const T *below, size_t step, size_t cols, size_t n)
+/* A dy A^T of n squares of a row, with vectors along dy's rows, to z + (6 a + b) z_step, squares `width` apart. line: the first of `cols` positions, step
+ * apart, of each of the squares' `lines` rows that are there. */
+FNN_INLINE void winograd_gradient(T *z, size_t z_step, size_t width, T *const *line, size_t lines, size_t step, size_t cols, size_t n, const int side)
 {
     for (size_t j = 0; j < n; ++j, z += width) {
-        const size_t at = 2 * j * step;
-        const int one = 2 * j < cols, two = 2 * j + 1 < cols;
-        const V p = dy && one ? v_load(dy + at) : v_zero(), q = dy && two ? v_load(dy + at + step) : v_zero();
-        const V r = below && one ? v_load(below + at) : v_zero(), t = below && two ? v_load(below + at + step) : v_zero();
-        const V left[4] = {p, v_add(p, r), v_sub(p, r), v_neg(r)}, right[4] = {q, v_add(q, t), v_sub(q, t), v_neg(t)};
-        TILE_UNROLL for (int a = 0; a < 4; ++a) {
-            T *to = z + 4 * (size_t)a * z_step;
-            v_store(to, left[a]);
-            v_store(to + z_step, v_add(left[a], right[a]));
-            v_store(to + 2 * z_step, v_sub(left[a], right[a]));
-            v_store(to + 3 * z_step, v_neg(right[a]));
+        V t[6][4];
+        TILE_UNROLL for (int c = 0; c < side; ++c) {
+            const size_t at = (size_t)side * j + (size_t)c;
+            V down[4], of[6];
+            TILE_UNROLL for (int r = 0; r < side; ++r)
+                down[r] = (size_t)r < lines && at < cols ? v_load(line[r] + at * step) : v_zero();
+            winograd_a(of, down, side);
+            TILE_UNROLL for (int a = 0; a < 6; ++a)
+                t[a][c] = of[a];
+        }
+        TILE_UNROLL for (int a = 0; a < 6; ++a) {
+            V along[6];
+            winograd_a(along, t[a], side);
+            TILE_UNROLL for (int b = 0; b < 6; ++b)
+                v_store(z + (size_t)(6 * a + b) * z_step, along[b]);
         }
     }
 }
 
-/* A dy A^T of a block: z[4 a + b], panel by panel as `panels` cuts the rows' vectors, squares x width. dy: the first image's first row. */
-static void winograd_gradients(T *z, size_t z_step, T *turned, const T *dy, const fnn_conv_shape *s, size_t rows, gemm_cut panels, size_t squares,
-                               const fnn_winograd_blocks *b, const winograd_block *block)
+/* A dy A^T of a block: z[6 a + b], panel by panel as `panels` cuts the rows' vectors, squares x width. dy: the first image's first row. */
+FNN_INLINE void winograd_gradients(T *z, size_t z_step, T *turned, const T *dy, const fnn_conv_shape *s, size_t rows, gemm_cut panels, size_t squares,
+                                   const fnn_winograd_blocks *b, const winograd_block *block, const int side)
 {
     const size_t plane = s->out[1] * s->out[2], down = s->dilation[1] * s->out[2], along = s->dilation[2];
-    for (size_t q = 0, r = 0, width; q < panels.parts; ++q, r += width, z += width * squares) {
-        width = (panels.low + (q < panels.high)) * W;
-        for (size_t v = 0; v < width && r + v < rows; v += W) {
-            const size_t some = rows - r - v < W ? rows - r - v : W;
-            T *to = z + v;
-            for (size_t i = block->row; i < block->end; ++i, to += block->cols * width) {
-                const winograd_piece p = winograd_piece_of(s, b, block, i);
-                const size_t lines = winograd_left(s, &p, 1, p.row), most = winograd_left(s, &p, 2, p.col), cols = most < 2 * p.cols ? most : 2 * p.cols;
-                const size_t reach = cols ? (cols - 1) * along + 1 : 0;
-                const T *from = dy + (p.image * s->groups * s->rows + r + v) * plane + p.first[0] * s->out[2] + p.first[1] + 2 * (p.row * down + p.col * along);
-                T *line[2] = {lines > 0 ? turned : NULL, lines > 1 ? turned + reach * W : NULL};
-                for (size_t l = 0; l < 2; ++l)
-                    if (line[l])
-                        pack_transpose(line[l], W, from + l * down, (ptrdiff_t)plane, some, reach, 1);
-                winograd_gradient(to, z_step, width, line[0], line[1], along * W, cols, block->cols);
+    for (size_t i = block->row, at = 0; i < block->end; ++i, at += block->cols) {
+        const winograd_piece p = winograd_piece_of(s, b, block, i);
+        const size_t left = winograd_left(s, &p, 1, p.row), most = winograd_left(s, &p, 2, p.col), all = (size_t)side * p.cols, cols = most < all ? most : all;
+        const size_t reach = cols ? (cols - 1) * along + 1 : 0, lines = left < (size_t)side ? left : (size_t)side;
+        const T *from = dy + p.image * s->groups * s->rows * plane + p.first[0] * s->out[2] + p.first[1] + (size_t)side * (p.row * down + p.col * along);
+        T *to = z;
+        for (size_t q = 0, r = 0, width; q < panels.parts; ++q, r += width, to += width * squares) {
+            width = (panels.low + (q < panels.high)) * W;
+            for (size_t v = 0; v < width && r + v < rows; v += W) {
+                T *line[4];
+                for (size_t l = 0; l < lines; ++l) {
+                    line[l] = turned + l * reach * W;
+                    pack_transpose(line[l], W, from + (r + v) * plane + l * down, (ptrdiff_t)plane, rows - r - v < W ? rows - r - v : W, reach, 1);
+                }
+                winograd_gradient(to + at * width + v, z_step, width, line, lines, along * W, cols, block->cols, side);
             }
         }
     }
 }
 
-/* A block's 16 products added to the sums, [channels][rows] each. */
+/* A block's 36 products added to the sums, [channels][rows] each. */
 static void winograd_weight_products(T *sums, const T *v, const T *z, size_t channels, gemm_cut panels, size_t squares, const fnn_winograd_weight_plan *plan)
 {
     T result[TILE_SUMS * TILE_LANES];
     const gemm_cut tiles = gemm_cut_evenly(channels, TILE_ROWS);
     tile_args t = {0};
     t.a_step = (ptrdiff_t)plan->blocks.pitch, t.c = result, t.k = squares, t.start = TILE_START_ZERO, t.bias_kind = TILE_BIAS_NONE, t.last = TILE_LANES;
-    for (size_t e = 0; e < 16; ++e, v += plan->v_step, z += plan->z_step, sums += plan->sums_step) {
+    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, v += plan->v_step, z += plan->z_step, sums += plan->sums_step) {
         t.b = z;
         for (size_t q = 0, r = 0, width; q < panels.parts; ++q, r += width, t.b += width * squares) {
             width = (panels.low + (q < panels.high)) * W;
@@ -81,22 +85,23 @@ static void winograd_weight_products(T *sums, const T *v, const T *z, size_t cha
 }
 
 /* G^T s G of the sums of one channel: taps x rows. */
-static void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_weight_plan *plan)
+FNN_INLINE void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_weight_plan *plan, const int taps)
 {
-    const V half = v_set(T_C(0.5));
     for (size_t r = 0; r < plan->rows; r += W) {
-        V t[3][4];
-        TILE_UNROLL for (int b = 0; b < 4; ++b) {
-            const T *at = sums + (size_t)b * plan->sums_step + r;
-            const V s0 = v_load(at), s1 = v_mul(half, v_load(at + 4 * plan->sums_step)), s2 = v_mul(half, v_load(at + 8 * plan->sums_step)),
-                    s3 = v_load(at + 12 * plan->sums_step), both = v_add(s1, s2);
-            t[0][b] = v_add(s0, both), t[1][b] = v_sub(s1, s2), t[2][b] = v_add(both, s3);
+        V t[5][6];
+        TILE_UNROLL for (int b = 0; b < 6; ++b) {
+            V down[6], of[5];
+            TILE_UNROLL for (int a = 0; a < 6; ++a)
+                down[a] = winograd_scaled(sums + r, plan->sums_step, a, b);
+            winograd_at(of, down, taps);
+            TILE_UNROLL for (int i = 0; i < taps; ++i)
+                t[i][b] = of[i];
         }
-        TILE_UNROLL for (int i = 0; i < 3; ++i) {
-            const V s1 = v_mul(half, t[i][1]), s2 = v_mul(half, t[i][2]), both = v_add(s1, s2);
-            v_store(to + 3 * (size_t)i * plan->rows + r, v_add(t[i][0], both));
-            v_store(to + (3 * (size_t)i + 1) * plan->rows + r, v_sub(s1, s2));
-            v_store(to + (3 * (size_t)i + 2) * plan->rows + r, v_add(both, t[i][3]));
+        TILE_UNROLL for (int i = 0; i < taps; ++i) {
+            V along[5];
+            winograd_at(along, t[i], taps);
+            TILE_UNROLL for (int j = 0; j < taps; ++j)
+                v_store(to + (size_t)(taps * i + j) * plan->rows + r, along[j]);
         }
     }
 }
@@ -106,7 +111,9 @@ static void winograd_weight_gradient(const fnn_conv_weight_args *a, size_t part,
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_winograd_weight_plan plan = fnn_winograd_make_weight_plan(&s, TILE_LANES, sizeof(T), parts);
     const fnn_winograd_blocks *b = &plan.blocks;
-    T *slots = (T *)a->scratch + part * plan.size, *v = slots + 8 * b->slot, *z = v + 16 * plan.v_step, *sums = z + 16 * plan.z_step, *turned = sums + 16 * plan.sums_step;
+    const size_t taps = s.taps[1] * s.taps[2];
+    T *lines = (T *)a->scratch + part * plan.size, *v = lines + b->lines + b->gather, *z = v + FNN_WINOGRAD_PRODUCTS * plan.v_step;
+    T *sums = z + FNN_WINOGRAD_PRODUCTS * plan.z_step, *turned = sums + FNN_WINOGRAD_PRODUCTS * plan.sums_step;
     size_t unit, last;
     fnn_share(s.groups * plan.row_parts * plan.channel_parts, 1, part, parts, &unit, &last);
     for (; unit < last; ++unit) {
@@ -116,17 +123,23 @@ static void winograd_weight_gradient(const fnn_conv_weight_args *a, size_t part,
         const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(rows, W), tile_vecs(TILE_ROWS));
         const T *x = (const T *)a->x + (group * s.channels + channel) * s.x_size[1] * s.x_size[2];
         const T *dy = (const T *)a->dy + (group * s.rows + row) * s.out[1] * s.out[2];
-        memset(sums, 0, 16 * plan.sums_step * sizeof *sums);
+        memset(sums, 0, FNN_WINOGRAD_PRODUCTS * plan.sums_step * sizeof *sums);
         for (size_t index = 0; index < b->row_blocks * b->col_blocks; ++index) {
             const winograd_block block = winograd_block_of(b, index);
             if (fnn_interrupted())
                 return;
-            const size_t squares = winograd_patches(v, plan.v_step, slots, x, &s, channels, b, &block);
-            winograd_gradients(z, plan.z_step, turned, dy, &s, rows, panels, squares, b, &block);
+            const size_t squares = winograd_patches(v, plan.v_step, lines, x, &s, channels, b, &block);
+            if (b->side == 4)
+                winograd_gradients(z, plan.z_step, turned, dy, &s, rows, panels, squares, b, &block, 4);
+            else
+                winograd_gradients(z, plan.z_step, turned, dy, &s, rows, panels, squares, b, &block, 2);
             winograd_weight_products(sums, v, z, channels, panels, squares, &plan);
         }
         for (size_t c = 0; c < channels; ++c)
-            winograd_weight_sums(v + c * 9 * plan.rows, sums + c * plan.rows, &plan);
-        weight_finish(a, v, plan.rows, 1, group, row, rows, 9 * channel, 9 * (channel + channels));
+            if (b->side == 4)
+                winograd_weight_sums(v + c * taps * plan.rows, sums + c * plan.rows, &plan, 3);
+            else
+                winograd_weight_sums(v + c * taps * plan.rows, sums + c * plan.rows, &plan, 5);
+        weight_finish(a, v, plan.rows, 1, group, row, rows, taps * channel, taps * (channel + channels));
     }
 }

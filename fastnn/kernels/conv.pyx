@@ -4,10 +4,10 @@ x: (N, C, …) or, without a batch, (C, …); the weight's dimensions say how ma
 convolution computes is the gradient of a convolution's input, and the other way round. Every element is one chain of fused multiply-adds
 over (channel, tap), so an image's result does not depend on the images beside it.
 
-Two-dimensional convolutions of 3 × 3 taps and stride 1, with at least 16 channels in and out of a group and images of some size, take Winograd's
-algorithm F(2 × 2, 3 × 3), forward and backward: 2.25 times fewer multiplications, the same promises. Its rounding errors are 0.6 to 0.8 of the direct
-sum's, those of the weights' gradient 1.3 times; an infinity or NaN in x may reach results one position, or one dilation, beside those it belongs to. The environment
-variable FASTNN_WINOGRAD=0, read on import, turns it off.
+Two-dimensional convolutions of 3 × 3 or 5 × 5 taps and stride 1, with at least 16 channels in and out of a group and images of some size, take Winograd's
+algorithm, F(4 × 4, 3 × 3) or F(2 × 2, 5 × 5), forward and backward: up to 4 and 2.8 times fewer multiplications, the same promises. Its rounding errors are 0.9 to
+2.2 times the direct sum's, those of the weights' gradient 3 to 5 times, which is what frameworks have that add positions in one chain; an infinity or NaN in x may
+reach results up to three positions, times the dilation, beside those it belongs to. The environment variable FASTNN_WINOGRAD=0, read on import, turns it off.
 
 Longer than others, because both operations and their gradients share the geometry, most of the file, and nothing else needs it.
 """
@@ -192,6 +192,11 @@ cdef void join_axes(size_t *out, const size_t *taps, size_t *size, const size_t 
     out[0] = out[1] = size[0] = size[1] = 1
 
 
+cdef double winograd_terms(size_t taps) noexcept nogil:
+    """The multiplications for a position: 36 for a square of as many as `taps` have with six numbers."""
+    return 36. / ((7 - taps) * (7 - taps))
+
+
 cdef Scratch scratch_for(size_t size, size_t parts):
     if size >= SIZE_MAX // parts:
         raise MemoryError("the zeros around x that this stride, padding and dilation ask for do not fit in memory")
@@ -204,7 +209,7 @@ cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, in
     pack.form = FNN_CONV_TILES if turned else args.form
     cdef bint winograd = args.form == FNN_CONV_WINOGRAD
     cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
-    cdef double terms = args.channels * (4 if winograd else taps)       # for a position: 16 for 4 of them
+    cdef double terms = args.channels * (winograd_terms(args.taps[2]) if winograd else taps)       # for a position
     cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
     cdef size_t parts = min(shares(cycles), threads())      # the kernels see interrupts
     cdef cnp.npy_intp elements = conv_packed(args, dtype)
@@ -317,7 +322,8 @@ cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Co
     """dw of the convolution from x to what dy is the gradient of."""
     cdef fnn_conv_weight_args args
     cdef int i, dtype = dtype_index(x)
-    cdef size_t parts, taps
+    cdef size_t parts
+    cdef double taps
     cdef double cycles = 1000
     cdef const Axis *axis
     cdef Taps t
@@ -332,7 +338,7 @@ cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Co
         args.taps[i], args.dw_taps[i], args.tap_first[i] = t.count, axis.taps, t.first
     join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
     args.winograd = winograd_allowed and conv_weight_winograd(&args)
-    taps = 4 if args.winograd else args.taps[0] * args.taps[1] * args.taps[2]
+    taps = winograd_terms(args.taps[2]) if args.winograd else args.taps[0] * args.taps[1] * <double>args.taps[2]
     cycles += c.batch * <double>args.out[0] * args.out[1] * args.out[2] * c.groups * c.rows * c.channels * taps / (16 if dtype == 0 else 8)
     parts = min(shares(cycles), threads())
     scratch = scratch_for(conv_weight_scratch(&args, dtype, parts), parts)
