@@ -340,7 +340,7 @@ FNN_INLINE void winograd_weight(T *u, const T *weight, const fnn_conv_pack_weigh
             n = a->channels - c < W ? a->channels - c : W;
             const int turned = winograd_taps(g, weight + (ptrdiff_t)row * a->w_row + (ptrdiff_t)c * a->w_channel, a, n, (size_t)taps);
             V t[6][5];
-            TILE_UNROLL for (int j = 0; j < taps; ++j) {
+            TILE_ROLL for (int j = 0; j < taps; ++j) {
                 V down[5], of[6];
                 TILE_UNROLL for (int i = 0; i < taps; ++i)
                     down[i] = v_load(g + (turned ? taps * (taps - i) - 1 - j : taps * i + j) * W);
@@ -348,7 +348,7 @@ FNN_INLINE void winograd_weight(T *u, const T *weight, const fnn_conv_pack_weigh
                 TILE_UNROLL for (int i = 0; i < 6; ++i)
                     t[i][j] = of[i];
             }
-            TILE_UNROLL for (int i = 0; i < 6; ++i) {
+            TILE_ROLL for (int i = 0; i < 6; ++i) {
                 V along[6];
                 winograd_a(along, t[i], taps);
                 TILE_UNROLL for (int j = 0; j < 6; ++j)

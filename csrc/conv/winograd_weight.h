@@ -15,7 +15,7 @@ FNN_INLINE void winograd_gradient(T *z, size_t z_step, size_t width, T *const *l
 {
     for (size_t j = 0; j < n; ++j, z += width) {
         V t[6][4];
-        TILE_UNROLL for (int c = 0; c < side; ++c) {
+        TILE_ROLL for (int c = 0; c < side; ++c) {
             const size_t at = (size_t)side * j + (size_t)c;
             V down[4], of[6];
             TILE_UNROLL for (int r = 0; r < side; ++r)
@@ -24,7 +24,7 @@ FNN_INLINE void winograd_gradient(T *z, size_t z_step, size_t width, T *const *l
             TILE_UNROLL for (int a = 0; a < 6; ++a)
                 t[a][c] = of[a];
         }
-        TILE_UNROLL for (int a = 0; a < 6; ++a) {
+        TILE_ROLL for (int a = 0; a < 6; ++a) {
             V along[6];
             winograd_a(along, t[a], side);
             TILE_UNROLL for (int b = 0; b < 6; ++b)
@@ -89,7 +89,7 @@ FNN_INLINE void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_we
 {
     for (size_t r = 0; r < plan->rows; r += W) {
         V t[5][6];
-        TILE_UNROLL for (int b = 0; b < 6; ++b) {
+        TILE_ROLL for (int b = 0; b < 6; ++b) {
             V down[6], of[5];
             TILE_UNROLL for (int a = 0; a < 6; ++a)
                 down[a] = winograd_scaled(sums + r, plan->sums_step, a, b);
@@ -97,7 +97,7 @@ FNN_INLINE void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_we
             TILE_UNROLL for (int i = 0; i < taps; ++i)
                 t[i][b] = of[i];
         }
-        TILE_UNROLL for (int i = 0; i < taps; ++i) {
+        TILE_ROLL for (int i = 0; i < taps; ++i) {
             V along[5];
             winograd_at(along, t[i], taps);
             TILE_UNROLL for (int j = 0; j < taps; ++j)

@@ -14,10 +14,13 @@
 
 #if defined(__clang__)
 #define TILE_UNROLL _Pragma("clang loop unroll(full)")
+#define TILE_ROLL _Pragma("clang loop unroll(disable)")
 #elif defined(__GNUC__)
 #define TILE_UNROLL _Pragma("GCC unroll 16")
+#define TILE_ROLL _Pragma("GCC unroll 1")
 #else
 #define TILE_UNROLL
+#define TILE_ROLL
 #endif
 
 /* A function that is not inlined. */
