@@ -154,9 +154,9 @@ size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts
 /* Elements of a matrix of k rows and n columns that gemm_pack has packed. */
 size_t fnn_gemm_packed(fnn_dtype dtype, size_t k, size_t n);
 
-/* How a convolution goes: by conv/winograd.h, if that is allowed, or conv/channels.h, which have their weights packed in orders of their own. TURNED, which is not
+/* How a convolution goes: by conv/winograd.h, if that is allowed, in one of two ways, or conv/channels.h, which have their weights packed in orders of their own. TURNED, which is not
  * among the answers, is the transposed convolution of depthwise_turned() in conv/depthwise.h. */
-enum { FNN_CONV_TILES, FNN_CONV_WINOGRAD, FNN_CONV_CHANNELS, FNN_CONV_TURNED };
+enum { FNN_CONV_TILES, FNN_CONV_WINOGRAD, FNN_CONV_CHANNELS, FNN_CONV_TURNED, FNN_CONV_WINOGRAD_TURNED };
 int fnn_conv_form(const fnn_conv_args *args, fnn_dtype dtype, int winograd);
 
 /* Elements of its packed weights. */

@@ -19,7 +19,7 @@ int fnn_conv_form(const fnn_conv_args *a, fnn_dtype dtype, int winograd)
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
     if (winograd && fnn_conv_is_dense(a) && fnn_conv_is_winograd(&s))
-        return FNN_CONV_WINOGRAD;
+        return fnn_winograd_is_turned(&s, sizes->lanes) ? FNN_CONV_WINOGRAD_TURNED : FNN_CONV_WINOGRAD;
     if (fnn_conv_is_over_images(&s, fnn_conv_is_dense(a), sizes->lanes, size_of(dtype)))
         return FNN_CONV_TILES;
     return fnn_conv_is_over_channels(&s, sizes->lanes, sizes->rows, size_of(dtype)) ? FNN_CONV_CHANNELS : FNN_CONV_TILES;
@@ -30,7 +30,9 @@ size_t fnn_conv_packed(const fnn_conv_args *a, fnn_dtype dtype)
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     if (a->form == FNN_CONV_CHANNELS)
         return fnn_conv_channels_packed(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes);
-    return s.groups * s.rows * s.channels * (a->form == FNN_CONV_WINOGRAD ? FNN_WINOGRAD_PRODUCTS : fnn_conv_taps(s.taps));
+    if (a->form == FNN_CONV_WINOGRAD_TURNED)
+        return s.groups * s.channels * fnn_winograd_row(s.rows);
+    return s.groups * s.rows * (a->form == FNN_CONV_WINOGRAD ? fnn_winograd_row(s.channels) : s.channels * fnn_conv_taps(s.taps));
 }
 
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)
@@ -44,7 +46,7 @@ size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
     const size_t size = size_of(dtype);
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
-    if (a->form == FNN_CONV_WINOGRAD)
+    if (a->form == FNN_CONV_WINOGRAD || a->form == FNN_CONV_WINOGRAD_TURNED)
         return fnn_winograd_make_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
     if (a->form == FNN_CONV_CHANNELS)
         return fnn_conv_make_channels_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;

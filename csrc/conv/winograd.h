@@ -10,7 +10,7 @@
  * rounding errors are 0.9 to 2.2 times the direct sum's (more channels, fewer errors); but an infinity or a NaN in x reaches all results of the squares whose
  * patches have it.
  * With a dilation d, the positions of every d-th row and column are convolved by themselves: an image is d x d lattices.
- * Vectors run over squares, in the order (image, lattice, row, column). Loops (fnn_winograd_plan has the sizes):
+ * Vectors run over squares, in the order (image, lattice, row, column); those of the products over rows where squares are very few. Loops (fnn_winograd_plan has the sizes):
  *   groups, blocks of squares, parts of the rows              a share has a range of these
  *     channels                                               transform the block's patches; they stay in L2
  *     a few tiles of rows
@@ -205,9 +205,10 @@ static void winograd_products(T *m, const T *u, const T *v, const fnn_conv_shape
     const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(squares, TILE_LANES), tile_vecs(tiles.low + (tiles.high > 0)));
     const size_t depth = fnn_conv_even(s->channels, FNN_WINOGRAD_DEPTH);
     tile_args t = {0};
-    t.a_step = (ptrdiff_t)s->channels, t.b_step = t.c_step = t.bias_step = (ptrdiff_t)plan->blocks.pitch;
+    const size_t row = fnn_winograd_row(s->channels);
+    t.a_step = (ptrdiff_t)row, t.b_step = t.c_step = t.bias_step = (ptrdiff_t)plan->blocks.pitch;
     t.last = TILE_LANES, t.start = TILE_START_ZERO;
-    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += s->rows * s->channels, v += plan->v_step, m += plan->m_step)
+    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += s->channels, v += plan->v_step, m += plan->m_step)
         for (size_t c = 0; c < s->channels; c += depth) {
             t.k = s->channels - c < depth ? s->channels - c : depth;
             t.bias_kind = c ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
@@ -215,12 +216,37 @@ static void winograd_products(T *m, const T *u, const T *v, const fnn_conv_shape
                 vecs = panels.low + (q < panels.high);
                 t.b = v + c * plan->blocks.pitch + j;
                 t.a = u + c, t.bias = t.c = m + j;
-                for (size_t i = tile, rows; i < last; ++i, t.a += rows * s->channels, t.bias = t.c += rows * plan->blocks.pitch) {
+                for (size_t i = tile, rows; i < last; ++i, t.a += rows * row, t.bias = t.c += rows * plan->blocks.pitch) {
                     rows = tiles.low + (i < tiles.high);
                     t.next = (ptrdiff_t)(rows * plan->blocks.pitch);
                     tile_kernels[0][0][rows][vecs](&t);
                 }
             }
+        }
+}
+
+/* The same of rows [row, row + rows) for a few squares, with vectors along the rows. u begins with the first channel, m with the first row. */
+static void winograd_turned_products(T *m, const T *u, const T *v, const fnn_conv_shape *s, const fnn_winograd_plan *plan, size_t row, size_t rows, size_t squares)
+{
+    const gemm_cut tiles = gemm_cut_evenly(squares, TILE_ROWS), panels = gemm_cut_evenly(fnn_gemm_ceil(rows, W), tile_vecs(tiles.low + (tiles.high > 0)));
+    const size_t depth = fnn_conv_even(s->channels, FNN_WINOGRAD_DEPTH), channel = fnn_winograd_row(s->rows);
+    T result[TILE_LANES * TILE_VECS * W];
+    tile_args t = {0};
+    t.a_step = (ptrdiff_t)plan->blocks.pitch, t.b_step = (ptrdiff_t)channel, t.last = TILE_LANES, t.start = TILE_START_ZERO, t.resident = 1;
+    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += s->rows, v += plan->v_step, m += plan->m_step)
+        for (size_t q = 0, j = 0, vecs; q < panels.parts; ++q, j += vecs * W) {
+            vecs = panels.low + (q < panels.high);
+            t.c_step = t.bias_step = (ptrdiff_t)(vecs * W);
+            for (size_t c = 0; c < s->channels; c += depth) {
+                t.k = s->channels - c < depth ? s->channels - c : depth;
+                t.bias_kind = c ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
+                t.b = u + c * channel + row + j, t.a = v + c * plan->blocks.pitch, t.bias = t.c = result;
+                for (size_t i = 0, some; i < tiles.parts; ++i, t.a += some, t.bias = t.c += some * vecs * W) {
+                    some = tiles.low + (i < tiles.high);
+                    tile_kernels[0][1][some][vecs](&t);
+                }
+            }
+            pack_transpose(m + j * plan->blocks.pitch, (ptrdiff_t)plan->blocks.pitch, result, (ptrdiff_t)(vecs * W), squares, rows - j < vecs * W ? rows - j : vecs * W, 1);
         }
 }
 
@@ -291,7 +317,10 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
                 return;
             next = tile_end - tile < plan.tiles ? tile_end : tile + plan.tiles;
             const size_t row = tile * tiles.low + (tile < tiles.high ? tile : tiles.high), row_end = next * tiles.low + (next < tiles.high ? next : tiles.high);
-            winograd_products(m, (const T *)a->weight + (group * FNN_WINOGRAD_PRODUCTS * s.rows + row) * s.channels, v, &s, &plan, tiles, tile, next, squares);
+            if (a->form == FNN_CONV_WINOGRAD_TURNED)
+                winograd_turned_products(m, (const T *)a->weight + group * s.channels * fnn_winograd_row(s.rows), v, &s, &plan, row, row_end - row, squares);
+            else
+                winograd_products(m, (const T *)a->weight + (group * s.rows + row) * fnn_winograd_row(s.channels), v, &s, &plan, tiles, tile, next, squares);
             for (size_t r = row; r < row_end; ++r) {
                 const size_t o = group * s.rows + r;
                 const T *sums = m + (r - row) * b->pitch, *bias = a->bias ? (const T *)a->bias + o : NULL;
@@ -330,12 +359,11 @@ static int winograd_taps(T *g, const T *weight, const fnn_conv_pack_weight_args 
     return 0;
 }
 
-/* G g G^T of some rows: u[6 a + b][row][channel], of one group. */
+/* G g G^T of some rows: u[row][6 a + b][channel]. */
 FNN_INLINE void winograd_weight(T *u, const T *weight, const fnn_conv_pack_weight_args *a, size_t row, size_t end, const int taps)
 {
-    const size_t step = a->rows * a->channels;
     T g[25 * W] = {0};
-    for (; row < end; ++row)
+    for (; row < end; ++row, u += fnn_winograd_row(a->channels))
         for (size_t c = 0, n; c < a->channels; c += n) {
             n = a->channels - c < W ? a->channels - c : W;
             const int turned = winograd_taps(g, weight + (ptrdiff_t)row * a->w_row + (ptrdiff_t)c * a->w_channel, a, n, (size_t)taps);
@@ -352,19 +380,23 @@ FNN_INLINE void winograd_weight(T *u, const T *weight, const fnn_conv_pack_weigh
                 V along[6];
                 winograd_a(along, t[i], taps);
                 TILE_UNROLL for (int j = 0; j < 6; ++j)
-                    v_store_n(u + (size_t)(6 * i + j) * step + row * a->channels + c, v_mul(along[j], v_set(winograd_scale[i] * winograd_scale[j])), n);
+                    v_store_n(u + (size_t)(6 * i + j) * a->channels + c, v_mul(along[j], v_set(winograd_scale[i] * winograd_scale[j])), n);
             }
         }
 }
 
-static void winograd_pack_weight(const fnn_conv_pack_weight_args *a, size_t part, size_t parts)
+static void winograd_pack_weight(const fnn_conv_pack_weight_args *args, size_t part, size_t parts)
 {
+    fnn_conv_pack_weight_args turned = *args;
+    if (args->form == FNN_CONV_WINOGRAD_TURNED)
+        turned.rows = args->channels, turned.channels = args->rows, turned.w_row = args->w_channel, turned.w_channel = args->w_row;
+    const fnn_conv_pack_weight_args *a = &turned;
     size_t unit, last;
     fnn_share(a->groups * a->rows, 1, part, parts, &unit, &last);
     for (size_t rows; unit < last; unit += rows) {
         const size_t group = unit / a->rows, row = unit % a->rows;
         rows = a->rows - row < last - unit ? a->rows - row : last - unit;
-        T *u = (T *)a->packed + group * FNN_WINOGRAD_PRODUCTS * a->rows * a->channels;
+        T *u = (T *)a->packed + unit * fnn_winograd_row(a->channels);
         const T *weight = (const T *)a->weight + (ptrdiff_t)group * a->w_group;
         if (a->taps[2] == 3)
             winograd_weight(u, weight, a, row, row + rows, 3);

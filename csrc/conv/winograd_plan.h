@@ -6,6 +6,9 @@
 
 enum { FNN_WINOGRAD_POINTS = 6, FNN_WINOGRAD_PRODUCTS = FNN_WINOGRAD_POINTS * FNN_WINOGRAD_POINTS };
 
+/* Elements of a row's transformed weights for so many channels, product after product, or of a channel's for so many rows: whole pages of them would share the sets of a cache. */
+static inline size_t fnn_winograd_row(size_t channels) { return FNN_WINOGRAD_PRODUCTS * channels + 16; }
+
 /* How the squares of positions are cut into blocks. With a dilation d an image is as many lattices, of every d-th row and
  * column, as there are first ones; the squares are of neighbours in a lattice. Rows of squares run on over the lattices. */
 typedef struct fnn_winograd_blocks {
@@ -34,8 +37,15 @@ static inline int fnn_conv_is_winograd(const fnn_conv_shape *s)
         s->step[2] != 1 || s->origin[0] != 0)
         return 0;
     const size_t squares = fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
-    return s->rows >= 16 && s->channels >= 16 && squares >= (s->rows * s->channels > 32768 ? 16 : 4) &&
+    return s->rows >= 16 && s->channels >= 16 && squares >= (s->rows * s->channels > 65536 ? 16 : 4) &&
            9 * FNN_WINOGRAD_PRODUCTS * squares <= 5 * taps * s->out[1] * s->out[2];
+}
+
+/* Whether there are so few squares that the products' vectors are better off along the rows: the sums are the same. */
+static inline int fnn_winograd_is_turned(const fnn_conv_shape *s, size_t lanes)
+{
+    const size_t squares = fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
+    return s->batch <= lanes && 4 * s->batch * squares <= 3 * lanes;
 }
 
 /* What the tiles of so many squares, which are few, cost, in vectors; they take three by three. */

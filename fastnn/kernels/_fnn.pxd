@@ -18,6 +18,7 @@ cdef extern from "fnn.h" nogil:
         FNN_CONV_TILES
         FNN_CONV_WINOGRAD
         FNN_CONV_TURNED
+        FNN_CONV_WINOGRAD_TURNED
 
     ctypedef void (*fnn_kernel)(const void *args, size_t part, size_t parts) noexcept nogil
 
