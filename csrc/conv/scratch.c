@@ -18,7 +18,7 @@ int fnn_conv_form(const fnn_conv_args *a, fnn_dtype dtype, int winograd)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
-    if (winograd && fnn_conv_is_dense(a) && fnn_conv_is_winograd(&s))
+    if (winograd && fnn_conv_is_dense(a) && fnn_conv_is_winograd(&s, 0))
         return fnn_winograd_is_turned(&s, sizes->lanes) ? FNN_CONV_WINOGRAD_TURNED : FNN_CONV_WINOGRAD;
     if (fnn_conv_is_over_images(&s, fnn_conv_is_dense(a), sizes->lanes, size_of(dtype)))
         return FNN_CONV_TILES;
@@ -38,7 +38,7 @@ size_t fnn_conv_packed(const fnn_conv_args *a, fnn_dtype dtype)
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    return fnn_conv_is_winograd(&s);
+    return fnn_conv_is_winograd(&s, 1);
 }
 
 size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)

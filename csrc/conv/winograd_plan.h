@@ -28,16 +28,16 @@ static inline size_t fnn_winograd_squares(const fnn_conv_shape *s, int axis)
     return fnn_conv_ceil(fnn_conv_ceil(s->out[axis], s->dilation[axis]), fnn_winograd_side(s));
 }
 
-/* Whether it pays: with few channels the transforms cost what the multiplications save, with few squares in an image those of the weights do, and too many of
- * their positions may be outside. The bits depend on it, hence it on neither batch nor threads. */
-static inline int fnn_conv_is_winograd(const fnn_conv_shape *s)
+/* Whether it pays: with few channels the transforms cost what the multiplications save, too many positions of the squares may be outside, and four times the
+ * weights, where there are many, cost more than few squares save, unless it is their gradient. The bits depend on it, hence it on neither batch nor threads. */
+static inline int fnn_conv_is_winograd(const fnn_conv_shape *s, int gradient)
 {
     const size_t taps = s->taps[1] * s->taps[2];
     if (s->taps[0] != 1 || (s->taps[1] != 3 && s->taps[1] != 5) || s->taps[2] != s->taps[1] || s->out[0] != 1 || s->x_size[0] != 1 || s->step[1] != 1 ||
         s->step[2] != 1 || s->origin[0] != 0)
         return 0;
     const size_t squares = fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
-    return s->rows >= 16 && s->channels >= 16 && squares >= (s->rows * s->channels > 65536 ? 16 : 4) &&
+    return s->rows >= 16 && s->channels >= 16 && (gradient || squares >= (s->rows * s->channels > 65536 ? 16 : 4)) &&
            9 * FNN_WINOGRAD_PRODUCTS * squares <= 5 * taps * s->out[1] * s->out[2];
 }
 
