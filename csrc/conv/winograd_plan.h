@@ -32,12 +32,12 @@ static inline size_t fnn_winograd_squares(const fnn_conv_shape *s, int axis)
  * weights, where there are many, cost more than few squares save, unless it is their gradient. The bits depend on it, hence it on neither batch nor threads. */
 static inline int fnn_conv_is_winograd(const fnn_conv_shape *s, int gradient)
 {
-    const size_t taps = s->taps[1] * s->taps[2];
+    const size_t taps = s->taps[1] * s->taps[2], fewest = taps == 9 ? 3 : 16;
     if (s->taps[0] != 1 || (s->taps[1] != 3 && s->taps[1] != 5) || s->taps[2] != s->taps[1] || s->out[0] != 1 || s->x_size[0] != 1 || s->step[1] != 1 ||
         s->step[2] != 1 || s->origin[0] != 0)
         return 0;
     const size_t squares = fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
-    return s->rows >= 16 && s->channels >= 16 && (gradient || squares >= (s->rows * s->channels > 65536 ? 16 : 4)) &&
+    return s->rows >= fewest && s->channels >= fewest && s->rows * s->channels >= (fewest == 3 ? 48 : 256) && (gradient || squares >= (s->rows * s->channels > 65536 ? 16 : 4)) &&
            9 * FNN_WINOGRAD_PRODUCTS * squares <= 5 * taps * s->out[1] * s->out[2];
 }
 
