@@ -187,7 +187,9 @@ static void channel_pack_weight(const fnn_conv_pack_weight_args *a, int in_order
             pack_b(to, width, from, 1, a->w_row, rows, k, 1);
             continue;
         }
-        for (size_t c = 0; c < a->channels; ++c, from += a->w_channel)
+        for (size_t c = 0; c < a->channels; ++c, from += a->w_channel) {
+            for (size_t r = 0; r < rows; ++r)
+                tile_prefetch(from + 2 * a->w_channel + (ptrdiff_t)r * a->w_row);
             for (size_t i = 0; i < a->taps[0]; ++i)
                 for (size_t j = 0; j < a->taps[1]; ++j)
                     for (size_t l = 0; l < a->taps[2]; ++l, to += width) {
@@ -195,5 +197,6 @@ static void channel_pack_weight(const fnn_conv_pack_weight_args *a, int in_order
                         for (size_t r = 0; r < rows; ++r)
                             to[r] = w[(ptrdiff_t)r * a->w_row];
                     }
+        }
     }
 }

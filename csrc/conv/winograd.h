@@ -342,6 +342,15 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
     }
 }
 
+/* `taps` neighbouring numbers of n <= W channels, `step` apart, to taps x W. */
+static void winograd_turn(T *g, const T *weight, ptrdiff_t step, size_t n, size_t taps)
+{
+    const size_t rest = taps % LINES_STEPS, begin = LINES_STEPS == TILE_BLOCK ? taps - TILE_BLOCK : taps - rest;
+    pack_transpose(g, W, weight, step, n, taps - rest, 1);
+    if (rest)
+        pack_transpose(g + begin * W, W, weight + begin, step, n, taps - begin, 1);
+}
+
 /* n <= W channels of one row's weights, tap by tap, from the first tap of the first channel on. Returns whether the last tap is the first. */
 static int winograd_taps(T *g, const T *weight, const fnn_conv_pack_weight_args *a, size_t n, const size_t taps)
 {
@@ -349,8 +358,7 @@ static int winograd_taps(T *g, const T *weight, const fnn_conv_pack_weight_args 
     const size_t all = taps * taps;
     if ((tap == 1 || tap == -1) && a->w_tap[1] == (ptrdiff_t)taps * tap) {
         const T *from = tap == 1 ? weight : weight - (all - 1);
-        pack_transpose(g, W, from, a->w_channel, n, all - 1, 1);
-        pack_transpose(g + (all - TILE_BLOCK) * W, W, from + all - TILE_BLOCK, a->w_channel, n, TILE_BLOCK, 1);
+        winograd_turn(g, from, a->w_channel, n, all);
         return tap == -1;
     }
     for (size_t i = 0; i < all; ++i)

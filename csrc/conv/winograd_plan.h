@@ -103,7 +103,7 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
 {
     fnn_winograd_plan p;
     const size_t square = FNN_WINOGRAD_PRODUCTS * size * s->channels, tiles = fnn_conv_ceil(s->rows, tile_rows);
-    size_t limit = 600000 / square, units;
+    size_t limit = 600000 / square, units;      /* a good half of L2, unless that is so few that the weights were read over and over */
     limit = limit > FNN_WINOGRAD_SQUARES ? FNN_WINOGRAD_SQUARES : limit < 64 ? 64 : limit;
     do {
         p.blocks = fnn_winograd_cut(s, limit, lanes, size);

@@ -15,9 +15,12 @@ FNN_INLINE void pack_transpose_(tile_real *dst, ptrdiff_t dst_step, const tile_r
         if (some) {
             tile_real x[LINES_STEPS * TILE_LANES];
             lines_read_some(x, src, src_step, count, some);
-            for (size_t q = 0; q < some; ++q, dst += dst_step)
-                for (size_t r = 0; r < count; ++r)
+            for (size_t q = 0; q < some; ++q, dst += dst_step) {
+                if (whole)
+                    tile_store(dst, tile_mul(scale, tile_load(x + q * TILE_LANES)));
+                for (size_t r = whole ? count : 0; r < count; ++r)
                     dst[r] = alpha * x[q * TILE_LANES + r];
+            }
             k -= some;
             src += some;
         }
