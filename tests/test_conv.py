@@ -214,9 +214,9 @@ def test_an_image_alone_equals_the_image_in_a_bundle(shape, number, dtype, rng):
         np.testing.assert_array_equal(kernels.conv_backward(dy[i], x[i], w, **options)[0], dx[i])
 
 
-@pytest.mark.parametrize("channels", (16, 64))
-def test_winograds_errors_are_a_few_times_the_direct_sums(channels, dtype, rng):
-    """They are about 2.2 times the direct way's, fewer with more than 64 channels, and those of the weights' gradient 3 to 4 times. A convolution of two images in depth has the same terms, but goes
+@pytest.mark.parametrize(("channels", "most"), ((4, 4), (16, 2.6), (64, 2.2), (256, 1.1)))
+def test_winograds_errors_are_a_few_times_the_direct_sums(channels, most, dtype, rng):
+    """The fewer, the more channels the sum has; those of the weights' gradient 3 to 4 times. A convolution of two images in depth has the same terms, but goes
     the direct way."""
     x, w, _ = operands((4, channels, 16, (16, 16), (3, 3), 1), dtype, rng)
     dy = rng.standard_normal((4, 16, 16, 16)).astype(dtype)
@@ -229,9 +229,9 @@ def test_winograds_errors_are_a_few_times_the_direct_sums(channels, dtype, rng):
     options = {"padding": (0, 1, 1)}
     dx, dw, _ = kernels.conv_backward(deep_dy, deep, w[:, :, None], **options, bias_gradient=False)
     direct = kernels.conv(deep, w[:, :, None], **options)[:, :, 0], dx[:, :, 0], dw[:, :, 0]
-    for a, d, e, most in zip(winograd, direct, expected, (2.5, 2.5, 5), strict=True):
+    for a, d, e, times in zip(winograd, direct, expected, (most, 2.6, 3.6), strict=True):  # the input's gradient sums 16 channels
         assert not np.array_equal(a, d)
-        assert np.sqrt(np.mean((a - e) ** 2)) < most * np.sqrt(np.mean((d - e) ** 2))
+        assert np.sqrt(np.mean((a - e) ** 2)) < times * np.sqrt(np.mean((d - e) ** 2))
 
 
 def test_an_infinity_reaches_the_results_of_its_squares_only(rng):
