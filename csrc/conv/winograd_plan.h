@@ -131,12 +131,13 @@ static inline fnn_winograd_weight_plan fnn_winograd_make_weight_plan(const fnn_c
     fnn_winograd_weight_plan p;
     const size_t line = 64 / size, taps = s->taps[1] * s->taps[2];
     p.blocks = fnn_winograd_cut(s, 256 / size, 1, size);
-    p.rows = fnn_conv_even(fnn_conv_ceil(s->rows, lanes), fnn_conv_ceil(128, lanes)) * lanes;
+    const size_t vectors = fnn_conv_ceil(s->rows, lanes), fewest = fnn_conv_ceil(parts, s->groups ? s->groups : 1);
+    const int by_rows = vectors >= fewest && 5 * s->channels < 2 * s->rows;     /* a share transforms all rows, or all channels, again */
+    p.rows = fnn_conv_even(by_rows ? fnn_conv_ceil(vectors, fewest) : vectors, fnn_conv_ceil(128, lanes)) * lanes;
     p.row_parts = fnn_conv_ceil(s->rows, p.rows);
     p.channels = fnn_conv_even(s->channels, 64);
-    const size_t units = s->groups * p.row_parts, fewest = fnn_conv_ceil(parts, units ? units : 1);
-    if (p.channels > fnn_conv_ceil(s->channels, fewest))
-        p.channels = fnn_conv_ceil(s->channels, fewest);
+    const size_t units = s->groups * p.row_parts, most = fnn_conv_ceil(s->channels, fnn_conv_ceil(parts, units ? units : 1));
+    p.channels = p.channels < most ? p.channels : most;
     p.channel_parts = fnn_conv_ceil(s->channels, p.channels);
     p.turned = p.blocks.side * s->out[2] * lanes;
     p.v_step = p.channels * p.blocks.pitch + line;
