@@ -214,7 +214,7 @@ static void conv_activate(const conv_work *w, size_t begin, size_t end, size_t i
 KERNEL(conv_forward, conv)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    if (a->form == FNN_CONV_WINOGRAD || a->form == FNN_CONV_WINOGRAD_TURNED) {
+    if (fnn_conv_by_winograd(a->form)) {
         winograd_forward(a, part, parts);
         return;
     }
@@ -332,7 +332,7 @@ static void conv_pack_rows(tile_real *to, const tile_real *from, ptrdiff_t w_row
  * their rows together: they are read channel by channel. */
 KERNEL(conv_pack_weight, conv_pack_weight)
 {
-    if (a->form == FNN_CONV_WINOGRAD || a->form == FNN_CONV_WINOGRAD_TURNED) {
+    if (fnn_conv_by_winograd(a->form)) {
         winograd_pack_weight(a, part, parts);
         return;
     }

@@ -46,7 +46,7 @@ size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
     const size_t size = size_of(dtype);
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
-    if (a->form == FNN_CONV_WINOGRAD || a->form == FNN_CONV_WINOGRAD_TURNED)
+    if (fnn_conv_by_winograd(a->form))
         return fnn_winograd_make_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;
     if (a->form == FNN_CONV_CHANNELS)
         return fnn_conv_make_channels_plan(&s, sizes->lanes, sizes->rows, size, parts).size * size;

@@ -7,10 +7,11 @@
  *
  * 36 multiplications in place of 144, or of 100. Element (a, b) of the 6 x 6 is a product of matrices of its own, [rows x channels] [channels x squares];
  * the transforms are a few multiply-adds. A sum is chains of up to 64 channels from 0, as gemm/gemm.h's, each of which is added to those before it. The
- * rounding errors are 1 to 2.4 times the direct sum's (more channels, fewer errors), up to 4 times with three or four channels; but an infinity or a NaN in x reaches all results of the squares whose
- * patches have it.
+ * rounding errors are 1 to 2.4 times the direct sum's (more channels, fewer errors), up to 4 times with three or four channels; but an infinity or a NaN in x
+ * reaches all results of the squares whose patches have it.
  * With a dilation d, the positions of every d-th row and column are convolved by themselves: an image is d x d lattices.
- * Vectors run over squares, in the order (image, lattice, row, column); those of the products over rows where squares are very few. Loops (fnn_winograd_plan has the sizes):
+ * Vectors run over squares, in the order (image, lattice, row, column); those of the products over rows where squares are very few.
+ * Loops (fnn_winograd_plan has the sizes):
  *   groups, blocks of squares, parts of the rows              a share has a range of these
  *     channels                                               transform the block's patches; they stay in L2
  *     a few tiles of rows

@@ -6,7 +6,8 @@
 
 enum { FNN_WINOGRAD_POINTS = 6, FNN_WINOGRAD_PRODUCTS = FNN_WINOGRAD_POINTS * FNN_WINOGRAD_POINTS };
 
-/* Elements of a row's transformed weights for so many channels, product after product, or of a channel's for so many rows: whole pages of them would share the sets of a cache. */
+/* Elements of a row's transformed weights for so many channels, product after product, or of a channel's for so many rows: whole pages of them would share the
+ * sets of a cache. */
 static inline size_t fnn_winograd_row(size_t channels) { return FNN_WINOGRAD_PRODUCTS * channels + 16; }
 
 /* How the squares of positions are cut into blocks. With a dilation d an image is as many lattices, of every d-th row and
@@ -28,24 +29,29 @@ static inline size_t fnn_winograd_squares(const fnn_conv_shape *s, int axis)
     return fnn_conv_ceil(fnn_conv_ceil(s->out[axis], s->dilation[axis]), fnn_winograd_side(s));
 }
 
+/* And of an image. */
+static inline size_t fnn_winograd_image(const fnn_conv_shape *s)
+{
+    return fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
+}
+
 /* Whether it pays: with few channels the transforms cost what the multiplications save, too many positions of the squares may be outside, and four times the
  * weights, where there are many, cost more than few squares save, unless it is their gradient. The bits depend on it, hence it on neither batch nor threads. */
 static inline int fnn_conv_is_winograd(const fnn_conv_shape *s, int gradient)
 {
-    const size_t taps = s->taps[1] * s->taps[2], fewest = taps == 9 ? 3 : 16;
+    const size_t taps = s->taps[1] * s->taps[2], weights = s->rows * s->channels, fewest = taps == 9 ? 3 : 16;
     if (s->taps[0] != 1 || (s->taps[1] != 3 && s->taps[1] != 5) || s->taps[2] != s->taps[1] || s->out[0] != 1 || s->x_size[0] != 1 || s->step[1] != 1 ||
         s->step[2] != 1 || s->origin[0] != 0)
         return 0;
-    const size_t squares = fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
-    return s->rows >= fewest && s->channels >= fewest && s->rows * s->channels >= (fewest == 3 ? 48 : 256) && (gradient || squares >= (s->rows * s->channels > 65536 ? 16 : 4)) &&
+    const size_t squares = fnn_winograd_image(s);
+    return s->rows >= fewest && s->channels >= fewest && weights >= 48 && (gradient || squares >= (weights > 65536 ? 16 : 4)) &&
            9 * FNN_WINOGRAD_PRODUCTS * squares <= 5 * taps * s->out[1] * s->out[2];
 }
 
 /* Whether there are so few squares that the products' vectors are better off along the rows: the sums are the same. */
 static inline int fnn_winograd_is_turned(const fnn_conv_shape *s, size_t lanes)
 {
-    const size_t squares = fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
-    return s->batch <= lanes && 4 * s->batch * squares <= 3 * lanes;
+    return s->batch <= lanes && 4 * s->batch * fnn_winograd_image(s) <= 3 * lanes;
 }
 
 /* What the tiles of so many squares, which are few, cost, in vectors; they take three by three. */
@@ -97,7 +103,7 @@ typedef struct fnn_winograd_plan {
     size_t v_step, m_step, size;        /* scratch per share, in elements: from one of the 36 matrices to the next; all */
 } fnn_winograd_plan;
 
-enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96 };     /* channels of a chain; of a block */
+enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96 };     /* channels of a chain and squares of a block, at most */
 
 static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, size_t lanes, size_t tile_rows, size_t size, size_t parts)
 {

@@ -16,12 +16,11 @@ cdef extern from "fnn.h" nogil:
 
     cdef enum:
         FNN_CONV_TILES
-        FNN_CONV_WINOGRAD
         FNN_CONV_TURNED
-        FNN_CONV_WINOGRAD_TURNED
 
     ctypedef void (*fnn_kernel)(const void *args, size_t part, size_t parts) noexcept nogil
 
+    bint fnn_conv_by_winograd(int form)
     int fnn_isa_usable(fnn_isa isa)
     const char *fnn_isa_name(fnn_isa isa)
     void fnn_dispatch(fnn_isa isa)

@@ -19,7 +19,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport SIZE_MAX
 from fastnn.kernels._arrays cimport checked, deliver, dtype_index, new, real, same_dtype, target, writeable
 from fastnn.kernels._core cimport Scratch, borrow, conv_form, conv_packed, conv_scratch, conv_weight_scratch, conv_weight_winograd, give_back, kernels, launch, launch_shares, shares, threads
-from fastnn.kernels._fnn cimport FNN_CONV_TILES, FNN_CONV_TURNED, FNN_CONV_WINOGRAD, FNN_CONV_WINOGRAD_TURNED
+from fastnn.kernels._fnn cimport FNN_CONV_TILES, FNN_CONV_TURNED, fnn_conv_by_winograd
 from fastnn.kernels._table cimport fnn_channel_sums_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args
 
 import os
@@ -208,7 +208,7 @@ cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, in
     """Pack the weights and convolve, with the memory that both need."""
     args.form = FNN_CONV_TURNED if turned else conv_form(args, dtype, winograd_allowed)
     pack.form = FNN_CONV_TILES if turned else args.form
-    cdef bint winograd = args.form == FNN_CONV_WINOGRAD or args.form == FNN_CONV_WINOGRAD_TURNED
+    cdef bint winograd = fnn_conv_by_winograd(args.form)
     cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
     cdef double terms = args.channels * (winograd_terms(args.taps[2]) if winograd else taps)       # for a position
     cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
