@@ -154,11 +154,14 @@ size_t fnn_gemm_scratch(const fnn_gemm_args *args, fnn_dtype dtype, size_t parts
 /* Elements of a matrix of k rows and n columns that gemm_pack has packed. */
 size_t fnn_gemm_packed(fnn_dtype dtype, size_t k, size_t n);
 
-/* How a convolution goes: by conv/winograd.h, if that is allowed, in one of two ways, or conv/channels.h, which have their weights packed in orders of their own. TURNED, which is not
- * among the answers, is the transposed convolution of depthwise_turned() in conv/depthwise.h. */
-enum { FNN_CONV_TILES, FNN_CONV_WINOGRAD, FNN_CONV_CHANNELS, FNN_CONV_TURNED, FNN_CONV_WINOGRAD_TURNED };
+/* How a convolution goes: by conv/winograd.h, if that is allowed, in one of three ways, or conv/channels.h. They have their weights packed in orders of their own, but
+ * for WINOGRAD_LARGE, which reads them as they are. TURNED, which is not among the answers, is the transposed convolution of depthwise_turned() in conv/depthwise.h. */
+enum { FNN_CONV_TILES, FNN_CONV_WINOGRAD, FNN_CONV_CHANNELS, FNN_CONV_TURNED, FNN_CONV_WINOGRAD_TURNED, FNN_CONV_WINOGRAD_LARGE };
 int fnn_conv_form(const fnn_conv_args *args, fnn_dtype dtype, int winograd);
-static inline int fnn_conv_by_winograd(int form) { return form == FNN_CONV_WINOGRAD || form == FNN_CONV_WINOGRAD_TURNED; }
+static inline int fnn_conv_by_winograd(int form) 
+{
+    return form == FNN_CONV_WINOGRAD || form == FNN_CONV_WINOGRAD_TURNED || form == FNN_CONV_WINOGRAD_LARGE;
+}
 
 /* Elements of its packed weights. */
 size_t fnn_conv_packed(const fnn_conv_args *args, fnn_dtype dtype);

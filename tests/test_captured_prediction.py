@@ -75,16 +75,19 @@ def test_convolutions_fold_fuse_and_pack(dtype, rng):
     assert_close(predict(x), model(x).astype(np.float64), terms=100, magnitude=np.abs(expected).max())
 
 
-def test_winograds_convolution_folds(dtype, rng):
-    model = nn.Sequential(nn.Conv2d(16, 20, 3, padding=1, dtype=dtype, rng=1), nn.BatchNorm2d(20, dtype=dtype), nn.SiLU(), nn.Flatten())
+@pytest.mark.parametrize(("channels", "rows", "form"), [(16, 20, 1), (260, 130, 5)])  # the second reads its weights as they are
+def test_winograds_convolution_folds(channels, rows, form, dtype, rng):
+    model = nn.Sequential(nn.Conv2d(channels, rows, 3, padding=1, dtype=dtype, rng=1), nn.BatchNorm2d(rows, dtype=dtype), nn.SiLU(), nn.Flatten())
     for _ in range(3):
-        model(rng.standard_normal((4, 16, 9, 8)).astype(dtype))
+        model(rng.standard_normal((4, channels, 9, 8)).astype(dtype))
     predict, plain = fastnn.capture(model.eval()), fastnn.capture(model, fold=False)
-    x = rng.standard_normal((3, 16, 9, 8)).astype(dtype)
+    x = rng.standard_normal((3, channels, 9, 8)).astype(dtype)
     expected = model(x).astype(np.float64)
     assert_close(predict(x), expected, terms=200, magnitude=np.abs(expected).max())
-    assert [(call.kernel, call["form"]) for call in predict.cycle[0].calls] == [("conv_forward", 1)]
+    assert [(call.kernel, call["form"]) for call in predict.cycle[0].calls] == [("conv_forward", form)]
     assert bits(plain(x)) == bits(model(x)) and bits(predict(x[1:2])) == bits(predict(x)[1:2])
+    model[0].weight = model[0].weight * 2
+    assert_close(predict(x), model(x).astype(np.float64), terms=200, magnitude=2 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("bias", [True, False])

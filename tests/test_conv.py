@@ -31,6 +31,13 @@ WINOGRAD = (
     (3, 34, 36, (17, 30), (5, 5), 1, 4, 2, 2),
     (1, 16, 17, (9, 401), (5, 5), 1, (2, 1), 1, 1),
 )
+LARGE = (  # the same with weights that are transformed where they are used
+    (1, 150, 230, (7, 8), (3, 3), 1, 1, 1, 1),
+    (18, 130, 260, (4, 4), (3, 3), 1, 1, 1, 1),
+    (2, 370, 376, (4, 5), (3, 3), 1, 1, 1, 2),
+    (2, 190, 180, (9, 11), (3, 3), 1, 2, 2, 1),
+    (2, 172, 200, (9, 8), (5, 5), 1, 2, 1, 1),
+)
 IMAGES = (  # enough of them for vectors across the batch
     (16, 6, 16, (14, 14), (5, 5), 1, 0, 1, 1),
     (31, 1, 6, (12, 13), (5, 5), 1, 2, 1, 1),
@@ -92,6 +99,7 @@ SHAPES = (
     (3, 4, 11, (12, 10), (3, 3), 1, 0, 1, 1),
     (2, 29, 30, (1, 19), (3, 3), 1, (1, 3), 1, 1),
     *WINOGRAD,
+    *LARGE,
     *IMAGES,
     *DEPTHWISE,
     *CHANNELS,
@@ -180,7 +188,7 @@ def test_padding_by_name(padding, taps, rng):
     check(kernels.conv_backward(dy, x, w, padding=padding, dilation=2), reference.conv_backward, dy, x, w, options={"padding": padding, "dilation": 2})
 
 
-@pytest.mark.parametrize("shape", [SHAPES[i] for i in (2, 3, 5, 6, 7, 9, 11, 13, 15, 18, 19, 21, 22, 23, 24, 25)] + [*WINOGRAD, *IMAGES, *DEPTHWISE, *CHANNELS], ids=str)
+@pytest.mark.parametrize("shape", [SHAPES[i] for i in (2, 3, 5, 6, 7, 9, 11, 13, 15, 18, 19, 21, 22, 23, 24, 25)] + [*WINOGRAD, *LARGE, *IMAGES, *DEPTHWISE, *CHANNELS], ids=str)
 def test_is_bitwise_equal_across_instruction_sets_and_threads(shape, dtype, rng):
     x, w, b = operands(shape, dtype, rng)
     options = dict(zip(("stride", "padding", "dilation", "groups"), shape[-4:], strict=True))
@@ -190,7 +198,7 @@ def test_is_bitwise_equal_across_instruction_sets_and_threads(shape, dtype, rng)
 
 
 def test_an_image_alone_equals_the_image_in_a_batch(dtype, rng):
-    for shape in (SHAPES[4], SHAPES[12], SHAPES[13], SHAPES[14], SHAPES[27]):
+    for shape in (SHAPES[4], SHAPES[12], SHAPES[13], SHAPES[14], SHAPES[27], LARGE[1], LARGE[3]):
         x, w, b = operands(shape, dtype, rng)
         y = kernels.conv(x, w, b, padding=1)
         dy = rng.standard_normal(y.shape).astype(dtype)

@@ -206,8 +206,9 @@ static void conv_activate(const conv_work *w, size_t begin, size_t end, size_t i
 }
 
 #include "images.h"
-#include "winograd.h"
+#include "winograd_points.h"
 #include "winograd_pack.h"
+#include "winograd.h"
 #include "depthwise.h"
 #include "channels.h"
 

@@ -19,7 +19,7 @@ int fnn_conv_form(const fnn_conv_args *a, fnn_dtype dtype, int winograd)
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_gemm_blocks *sizes = &fnn_gemm_block_sizes[fnn_current_isa][dtype];
     if (winograd && fnn_conv_is_dense(a) && fnn_conv_is_winograd(&s, 0))
-        return fnn_winograd_is_turned(&s, sizes->lanes) ? FNN_CONV_WINOGRAD_TURNED : FNN_CONV_WINOGRAD;
+        return fnn_winograd_is_large(&s) ? FNN_CONV_WINOGRAD_LARGE : fnn_winograd_is_turned(&s, sizes->lanes) ? FNN_CONV_WINOGRAD_TURNED : FNN_CONV_WINOGRAD;
     if (fnn_conv_is_over_images(&s, fnn_conv_is_dense(a), sizes->lanes, size_of(dtype)))
         return FNN_CONV_TILES;
     return fnn_conv_is_over_channels(&s, sizes->lanes, sizes->rows, size_of(dtype)) ? FNN_CONV_CHANNELS : FNN_CONV_TILES;

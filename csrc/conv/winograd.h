@@ -18,8 +18,6 @@
  *       the 36 products                                      gemm/tile.h
  *       rows                                                 transform back, bias, activation */
 
-#include "winograd_points.h"
-
 /* A block's squares in one lattice of an image, of which it has the positions first + dilation (row, column): rows of squares [row, row + rows), columns
  * [col, col + cols). */
 typedef struct winograd_piece {
@@ -200,24 +198,30 @@ static size_t winograd_patches(T *v, size_t v_step, T *lines, const T *x, const 
     return winograd_patches_of(v, v_step, lines, views, count, plane, channels, b, 2);
 }
 
-/* m[6 a + b][row][square] of tiles [tile, last) of the rows; u and m begin with the first of these rows. */
-static void winograd_products(T *m, const T *u, const T *v, const fnn_conv_shape *s, const fnn_winograd_plan *plan, gemm_cut tiles, size_t tile, size_t last, size_t squares)
+/* Transformed weights of channels [first, first + channels): of rows, or turned of channels, `pitch` apart; from one of the 36 products to the next; and the
+ * patches of channel `first`. */
+typedef struct winograd_terms {
+    const T *u, *v;
+    size_t pitch, step, first, channels;
+} winograd_terms;
+
+/* m[6 a + b][row][square] of tiles [tile, last) of the rows, or that with further channels; u and m begin with the first of these rows. */
+static void winograd_products(T *m, const winograd_terms *of, const fnn_winograd_plan *plan, gemm_cut tiles, size_t tile, size_t last, size_t squares)
 {
     const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(squares, TILE_LANES), tile_vecs(tiles.low + (tiles.high > 0)));
-    const size_t depth = fnn_conv_even(s->channels, FNN_WINOGRAD_DEPTH);
+    const T *u = of->u, *v = of->v;
     tile_args t = {0};
-    const size_t row = fnn_winograd_row(s->channels);
-    t.a_step = (ptrdiff_t)row, t.b_step = t.c_step = t.bias_step = (ptrdiff_t)plan->blocks.pitch;
+    t.a_step = (ptrdiff_t)of->pitch, t.b_step = t.c_step = t.bias_step = (ptrdiff_t)plan->blocks.pitch;
     t.last = TILE_LANES, t.start = TILE_START_ZERO;
-    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += s->channels, v += plan->v_step, m += plan->m_step)
-        for (size_t c = 0; c < s->channels; c += depth) {
-            t.k = s->channels - c < depth ? s->channels - c : depth;
-            t.bias_kind = c ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
+    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += of->step, v += plan->v_step, m += plan->m_step)
+        for (size_t c = 0; c < of->channels; c += plan->depth) {
+            t.k = of->channels - c < plan->depth ? of->channels - c : plan->depth;
+            t.bias_kind = of->first + c ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
             for (size_t q = 0, j = 0, vecs; q < panels.parts; ++q, j += vecs * TILE_LANES) {
                 vecs = panels.low + (q < panels.high);
                 t.b = v + c * plan->blocks.pitch + j;
                 t.a = u + c, t.bias = t.c = m + j;
-                for (size_t i = tile, rows; i < last; ++i, t.a += rows * row, t.bias = t.c += rows * plan->blocks.pitch) {
+                for (size_t i = tile, rows; i < last; ++i, t.a += rows * of->pitch, t.bias = t.c += rows * plan->blocks.pitch) {
                     rows = tiles.low + (i < tiles.high);
                     t.next = (ptrdiff_t)(rows * plan->blocks.pitch);
                     tile_kernels[0][0][rows][vecs](&t);
@@ -226,29 +230,57 @@ static void winograd_products(T *m, const T *u, const T *v, const fnn_conv_shape
         }
 }
 
-/* The same of rows [row, row + rows) for a few squares, with vectors along the rows. u begins with the first channel, m with the first row. */
-static void winograd_turned_products(T *m, const T *u, const T *v, const fnn_conv_shape *s, const fnn_winograd_plan *plan, size_t row, size_t rows, size_t squares)
+/* The same with vectors along the rows, for a few squares: sums[6 a + b][square][row]. */
+static void winograd_turned_products(T *sums, const winograd_terms *of, const fnn_winograd_plan *plan, size_t rows, size_t squares)
 {
     const gemm_cut tiles = gemm_cut_evenly(squares, TILE_ROWS), panels = gemm_cut_evenly(fnn_gemm_ceil(rows, W), tile_vecs(tiles.low + (tiles.high > 0)));
-    const size_t depth = fnn_conv_even(s->channels, FNN_WINOGRAD_DEPTH), channel = fnn_winograd_row(s->rows);
-    T result[TILE_LANES * TILE_VECS * W];
+    const size_t width = fnn_conv_ceil(rows, W) * W;
+    const T *u = of->u, *v = of->v;
     tile_args t = {0};
-    t.a_step = (ptrdiff_t)plan->blocks.pitch, t.b_step = (ptrdiff_t)channel, t.last = TILE_LANES, t.start = TILE_START_ZERO, t.resident = 1;
-    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += s->rows, v += plan->v_step, m += plan->m_step)
+    t.a_step = (ptrdiff_t)plan->blocks.pitch, t.b_step = (ptrdiff_t)of->pitch, t.last = TILE_LANES, t.start = TILE_START_ZERO, t.resident = 1;
+    t.c_step = t.bias_step = (ptrdiff_t)width;
+    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += of->step, v += plan->v_step, sums += squares * width)
         for (size_t q = 0, j = 0, vecs; q < panels.parts; ++q, j += vecs * W) {
             vecs = panels.low + (q < panels.high);
-            t.c_step = t.bias_step = (ptrdiff_t)(vecs * W);
-            for (size_t c = 0; c < s->channels; c += depth) {
-                t.k = s->channels - c < depth ? s->channels - c : depth;
-                t.bias_kind = c ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
-                t.b = u + c * channel + row + j, t.a = v + c * plan->blocks.pitch, t.bias = t.c = result;
-                for (size_t i = 0, some; i < tiles.parts; ++i, t.a += some, t.bias = t.c += some * vecs * W) {
+            for (size_t c = 0; c < of->channels; c += plan->depth) {
+                t.k = of->channels - c < plan->depth ? of->channels - c : plan->depth;
+                t.bias_kind = of->first + c ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
+                t.b = u + c * of->pitch + j, t.a = v + c * plan->blocks.pitch, t.bias = t.c = sums + j;
+                for (size_t i = 0, some; i < tiles.parts; ++i, t.a += some, t.bias = t.c += some * width) {
                     some = tiles.low + (i < tiles.high);
                     tile_kernels[0][1][some][vecs](&t);
                 }
             }
-            pack_transpose(m + j * plan->blocks.pitch, (ptrdiff_t)plan->blocks.pitch, result, (ptrdiff_t)(vecs * W), squares, rows - j < vecs * W ? rows - j : vecs * W, 1);
         }
+}
+
+/* m[6 a + b][row][square] of tiles [tile, last) of a group's rows, from all channels' patches. */
+static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_conv_shape *s, const fnn_winograd_plan *plan, size_t group, gemm_cut tiles, size_t tile,
+                          size_t last, size_t squares)
+{
+    const size_t row = conv_first_row(tiles, tile), rows = conv_first_row(tiles, last) - row, width = fnn_conv_ceil(rows, W) * W;
+    const ptrdiff_t *tap = a->w_tap;
+    const fnn_conv_pack_weight_args weight = {.taps = {1, s->taps[1], s->taps[2]}, .w_row = plan->turned ? a->w_channel : a->w_row,
+                                              .w_channel = plan->turned ? a->w_row : a->w_channel, .w_tap = {tap[0], tap[1], tap[2]}};
+    T *sums = m + FNN_WINOGRAD_PRODUCTS * plan->m_step, *made = sums + plan->sums;
+    const size_t of_all = plan->turned ? s->rows : s->channels, pitch = fnn_winograd_row(of_all);
+    winograd_terms t = {(const T *)a->weight + (plan->turned ? group * s->channels * pitch + row : (group * s->rows + row) * pitch), v, pitch, of_all, 0, s->channels};
+    do {
+        if (plan->large) {
+            t.channels = s->channels - t.first < plan->depth ? s->channels - t.first : plan->depth;
+            const size_t lines = plan->turned ? t.channels : rows;
+            const ptrdiff_t from = (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row + (ptrdiff_t)t.first * a->w_channel;
+            t.step = plan->turned ? rows : t.channels, t.pitch = fnn_winograd_row(t.step), t.u = made;
+            winograd_weights(made, (const T *)a->weight + from, &weight, lines, t.step);
+        }
+        if (plan->turned)
+            winograd_turned_products(sums, &t, plan, rows, squares);
+        else
+            winograd_products(m, &t, plan, tiles, tile, last, squares);
+        t.first += t.channels, t.v += t.channels * plan->blocks.pitch;
+    } while (t.first < s->channels);
+    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS && plan->turned; ++e, m += plan->m_step, sums += squares * width)
+        pack_transpose(m, (ptrdiff_t)plan->blocks.pitch, sums, (ptrdiff_t)width, squares, rows, 1);
 }
 
 /* A^T m A + bias of n squares, from m + (6 a + b) step, to the lines of their positions, line_step apart. */
@@ -317,11 +349,8 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
             if (fnn_interrupted())
                 return;
             next = tile_end - tile < plan.tiles ? tile_end : tile + plan.tiles;
-            const size_t row = tile * tiles.low + (tile < tiles.high ? tile : tiles.high), row_end = next * tiles.low + (next < tiles.high ? next : tiles.high);
-            if (a->form == FNN_CONV_WINOGRAD_TURNED)
-                winograd_turned_products(m, (const T *)a->weight + group * s.channels * fnn_winograd_row(s.rows), v, &s, &plan, row, row_end - row, squares);
-            else
-                winograd_products(m, (const T *)a->weight + (group * s.rows + row) * fnn_winograd_row(s.channels), v, &s, &plan, tiles, tile, next, squares);
+            const size_t row = conv_first_row(tiles, tile), row_end = conv_first_row(tiles, next);
+            winograd_sums(m, v, a, &s, &plan, group, tiles, tile, next, squares);
             for (size_t r = row; r < row_end; ++r) {
                 const size_t o = group * s.rows + r;
                 const T *sums = m + (r - row) * b->pitch, *bias = a->bias ? (const T *)a->bias + o : NULL;

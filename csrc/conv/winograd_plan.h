@@ -35,8 +35,12 @@ static inline size_t fnn_winograd_image(const fnn_conv_shape *s)
     return fnn_winograd_squares(s, 1) * s->dilation[1] * fnn_winograd_squares(s, 2) * s->dilation[2];
 }
 
-/* Whether it pays: with few channels the transforms cost what the multiplications save, too many positions of the squares may be outside, and four times the
- * weights, where there are many, cost more than few squares save, unless it is their gradient. The bits depend on it, hence it on neither batch nor threads. */
+/* Whether the transformed weights would be more than a good deal of L2: then they are made anew, some rows and a chain of channels at a time, from the weights as
+ * they are. */
+static inline int fnn_winograd_is_large(const fnn_conv_shape *s) { return s->rows * s->channels >= 32768; }
+
+/* Whether it pays: with few channels the transforms cost what the multiplications save, too many positions of the squares may be outside, and a single square
+ * does not save what packing weights costs. The bits depend on it, hence it on neither batch nor threads. */
 static inline int fnn_conv_is_winograd(const fnn_conv_shape *s, int gradient)
 {
     const size_t taps = s->taps[1] * s->taps[2], weights = s->rows * s->channels, fewest = taps == 9 ? 3 : 16;
@@ -44,7 +48,7 @@ static inline int fnn_conv_is_winograd(const fnn_conv_shape *s, int gradient)
         s->step[2] != 1 || s->origin[0] != 0)
         return 0;
     const size_t squares = fnn_winograd_image(s);
-    return s->rows >= fewest && s->channels >= fewest && weights >= 48 && (gradient || squares >= (weights > 65536 ? 16 : 4)) &&
+    return s->rows >= fewest && s->channels >= fewest && weights >= 48 && (gradient || squares >= (fnn_winograd_is_large(s) ? 1 : 4)) &&
            9 * FNN_WINOGRAD_PRODUCTS * squares <= 5 * taps * s->out[1] * s->out[2];
 }
 
@@ -96,14 +100,16 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
     return b;
 }
 
+enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96 };     /* channels of a chain and squares of a block, at most */
+
 /* The convolution. */
 typedef struct fnn_winograd_plan {
     fnn_winograd_blocks blocks;
+    int turned, large;
+    size_t depth;                       /* channels of a chain */
     size_t tiles, tile_parts;           /* tiles of rows of the result at a time; pieces that they are cut into, where there are fewer blocks than shares */
-    size_t v_step, m_step, size;        /* scratch per share, in elements: from one of the 36 matrices to the next; all */
+    size_t v_step, m_step, sums, u, size;       /* scratch per share, in elements: from one of the 36 matrices to the next; for turned sums; for weights; all */
 } fnn_winograd_plan;
-
-enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96 };     /* channels of a chain and squares of a block, at most */
 
 static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, size_t lanes, size_t tile_rows, size_t size, size_t parts)
 {
@@ -111,17 +117,23 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
     const size_t square = FNN_WINOGRAD_PRODUCTS * size * s->channels, tiles = fnn_conv_ceil(s->rows, tile_rows);
     size_t limit = 600000 / square, units;      /* a good half of L2, unless that is so few that the weights were read over and over */
     limit = limit > FNN_WINOGRAD_SQUARES ? FNN_WINOGRAD_SQUARES : limit < 64 ? 64 : limit;
+    p.turned = fnn_winograd_is_turned(s, lanes), p.large = fnn_winograd_is_large(s);
+    p.depth = fnn_conv_even(s->channels, FNN_WINOGRAD_DEPTH);
     do {
         p.blocks = fnn_winograd_cut(s, limit, lanes, size);
         units = p.blocks.row_blocks * p.blocks.col_blocks * s->groups;
         limit /= 2;
-    } while (parts > 1 && limit >= lanes && units < 2 * parts);
-    p.tile_parts = units >= parts ? 1 : fnn_conv_ceil(parts, units ? units : 1);
+    } while (parts > 1 && limit >= lanes && units < 2 * parts && !p.large);
+    p.tile_parts = units >= (p.large ? 4 * parts : parts) ? 1 : p.large ? parts : fnn_conv_ceil(parts, units ? units : 1);
     p.tile_parts = p.tile_parts < tiles ? p.tile_parts : tiles;
-    p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), 300000 / (FNN_WINOGRAD_PRODUCTS * size * p.blocks.pitch * tile_rows) + 1);
+    const size_t tile = FNN_WINOGRAD_PRODUCTS * size * tile_rows, most = p.large ? 450000 / (tile * (p.blocks.pitch + p.depth)) : 300000 / (tile * p.blocks.pitch);
+    p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), most + 1);
+    const size_t rows = p.tiles * tile_rows, vectors = fnn_conv_ceil(rows, lanes) * lanes;
     p.v_step = s->channels * p.blocks.pitch + 64 / size;
-    p.m_step = p.tiles * tile_rows * p.blocks.pitch + 64 / size;
-    p.size = p.blocks.side * p.blocks.side * p.blocks.pitch + p.blocks.lines + p.blocks.gather + FNN_WINOGRAD_PRODUCTS * (p.v_step + p.m_step);
+    p.m_step = rows * p.blocks.pitch + 64 / size;
+    p.sums = p.turned ? FNN_WINOGRAD_PRODUCTS * p.blocks.squares * vectors : 0;
+    p.u = !p.large ? 0 : p.turned ? p.depth * fnn_winograd_row(rows) : rows * fnn_winograd_row(p.depth);
+    p.size = p.blocks.side * p.blocks.side * p.blocks.pitch + p.blocks.lines + p.blocks.gather + FNN_WINOGRAD_PRODUCTS * (p.v_step + p.m_step) + p.sums + p.u;
     return p;
 }
 

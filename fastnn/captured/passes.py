@@ -112,6 +112,8 @@ def fold_batch_norms(calls: list[Call], memory: Memory, once: Once) -> list[Call
             producers[memory.find(call["c"])] = call
         if call.kernel == "conv_pack_weight" and is_constant(call["weight"], memory):
             packs[memory.find(call["packed"])] = call
+        if call.kernel == "conv_forward" and call["w_row"] and is_constant(call["weight"], memory):
+            packs[memory.find(call["weight"])] = call  # it reads them as they are
         if call.kernel == "conv_forward" and _is_whole_conv(call, memory) and is_constant(call["bias"], memory):
             pack = packs.get(memory.find(call["weight"]))
             if pack is not None and min(pack["w_tap"]) > 0:  # not one that is turned round
@@ -149,9 +151,21 @@ def _fold_into_conv(conv: Call, pack: Call, norm: Call, memory: Memory, once: On
     assert region is not None
     first = pack["weight"] - region.start  # bytes to the first tap that reaches the input
     w, _ = _folded(conv, norm, memory, once, k, from_w=region.start, w_row=1, w_col=k)
-    pack["weight"], pack["w_row"], pack["w_group"] = w + first * n, 1, pack["rows"]
-    pack["w_channel"], pack["w_tap"] = pack["w_channel"] * n, tuple(stride * n for stride in pack["w_tap"])
+    if pack is conv:
+        conv["weight"] = _copied(norm, w, (1, n), memory, once, (n, k)) + first
+    else:
+        pack["weight"], pack["w_row"], pack["w_group"] = w + first * n, 1, pack["rows"]
+        pack["w_channel"], pack["w_tap"] = pack["w_channel"] * n, tuple(stride * n for stride in pack["w_tap"])
     conv["y"] = norm["y"]
+
+
+def _copied(like: Call, address: int, strides: tuple[int, int], memory: Memory, once: Once, shape: tuple[int, int]) -> int:
+    """The address of a C-ordered copy of a matrix, which is made once."""
+    copy, strides_of_4 = once.array(memory, prod(shape), like.dtype), (0, 0, *strides)
+    once.calls.append(new_call(
+        like, "copy", y=copy, a=address, b=address, shape=(1, 1, *shape), y_stride=(0, 0, shape[1], 1), a_stride=strides_of_4, b_stride=strides_of_4
+    ))  # fmt: skip
+    return copy
 
 
 def is_constant(address: int, memory: Memory) -> bool:
@@ -186,12 +200,7 @@ def pack_weights(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
             _new_scratch(product, memory, once)
         if product["b_packed"] or product["b_col"] == 1:
             continue
-        packed = once.array(memory, k * n, product.dtype)
-        strides = (0, 0, product["b_row"], product["b_col"])
-        once.calls.append(new_call(
-            product, "copy", y=packed, a=product["b"], b=product["b"], shape=(1, 1, k, n), y_stride=(0, 0, n, 1), a_stride=strides, b_stride=strides
-        ))  # fmt: skip
-        _read_weights(product, packed, memory, once)
+        _read_weights(product, _copied(product, product["b"], (product["b_row"], product["b_col"]), memory, once, (k, n)), memory, once)
     return calls
 
 

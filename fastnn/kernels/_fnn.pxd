@@ -17,6 +17,7 @@ cdef extern from "fnn.h" nogil:
     cdef enum:
         FNN_CONV_TILES
         FNN_CONV_TURNED
+        FNN_CONV_WINOGRAD_LARGE
 
     ctypedef void (*fnn_kernel)(const void *args, size_t part, size_t parts) noexcept nogil
 

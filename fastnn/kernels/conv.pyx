@@ -19,7 +19,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport SIZE_MAX
 from fastnn.kernels._arrays cimport checked, deliver, dtype_index, new, real, same_dtype, target, writeable
 from fastnn.kernels._core cimport Scratch, borrow, conv_form, conv_packed, conv_scratch, conv_weight_scratch, conv_weight_winograd, give_back, kernels, launch, launch_shares, shares, threads
-from fastnn.kernels._fnn cimport FNN_CONV_TILES, FNN_CONV_TURNED, fnn_conv_by_winograd
+from fastnn.kernels._fnn cimport FNN_CONV_TILES, FNN_CONV_TURNED, FNN_CONV_WINOGRAD_LARGE, fnn_conv_by_winograd
 from fastnn.kernels._table cimport fnn_channel_sums_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args
 
 import os
@@ -204,6 +204,22 @@ cdef Scratch scratch_for(size_t size, size_t parts):
     return borrow(size * parts)
 
 
+cdef int pack_weights(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, cnp.ndarray packed, int dtype) except -1:
+    pack.packed, pack.groups, pack.rows, pack.channels = cnp.PyArray_DATA(packed), args.groups, args.rows, args.channels
+    for i in range(3):
+        pack.taps[i] = args.taps[i]
+    args.w_group = args.w_row = args.w_channel = args.w_tap[0] = args.w_tap[1] = args.w_tap[2] = 0
+    args.weight = pack.packed
+    return launch(kernels.conv_pack_weight[dtype], pack, sizeof(pack[0]), 2.0 * cnp.PyArray_SIZE(packed))
+
+
+cdef void read_weights(fnn_conv_args *args, const fnn_conv_pack_weight_args *pack) noexcept:
+    """Where and how the weights are that are not packed."""
+    args.weight, args.w_group, args.w_row, args.w_channel = pack.weight, pack.w_group, pack.w_row, pack.w_channel
+    for i in range(3):
+        args.w_tap[i] = pack.w_tap[i]
+
+
 cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, int typenum, bint turned=False) except -1:
     """Pack the weights and convolve, with the memory that both need."""
     args.form = FNN_CONV_TURNED if turned else conv_form(args, dtype, winograd_allowed)
@@ -212,16 +228,17 @@ cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, in
     cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
     cdef double terms = args.channels * (winograd_terms(args.taps[2]) if winograd else taps)       # for a position
     cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
+    cdef cnp.npy_intp elements = 0
+    cdef cnp.ndarray packed         # until the end
+    if args.form == FNN_CONV_WINOGRAD_LARGE:
+        cycles += args.groups * <double>args.rows * args.channels * (20 if dtype == 0 else 40)
+        read_weights(args, pack)
+    else:
+        elements = conv_packed(args, dtype)
+        packed = new(1, &elements, typenum)
+        pack_weights(args, pack, packed, dtype)
     cdef size_t parts = min(shares(cycles), threads())      # the kernels see interrupts
-    cdef cnp.npy_intp elements = conv_packed(args, dtype)
-    cdef cnp.ndarray packed = new(1, &elements, typenum)
-    cdef Scratch scratch
-    pack.packed, pack.groups, pack.rows, pack.channels = cnp.PyArray_DATA(packed), args.groups, args.rows, args.channels
-    for i in range(3):
-        pack.taps[i] = args.taps[i]
-    launch(kernels.conv_pack_weight[dtype], pack, sizeof(pack[0]), 2.0 * elements)
-    args.weight = pack.packed
-    scratch = scratch_for(conv_scratch(args, dtype, parts), parts)
+    cdef Scratch scratch = scratch_for(conv_scratch(args, dtype, parts), parts)
     args.scratch = scratch.data
     launch_shares(kernels.conv_forward[dtype], args, sizeof(args[0]), parts, cycles, True)
     return give_back(scratch)
