@@ -121,7 +121,7 @@ static int interrupted(const struct self *me)
 {
     run *r = me->run;
     if (!me->is_worker && !me->shielded && poll_hook && !atomic_load_explicit(&r->cancelled, memory_order_relaxed)) {
-        int64_t now = os_now();
+        int64_t now = os_now_roughly();
         if (r->poll_at == 0)
             r->poll_at = now + POLL_NS;
         else if (now >= r->poll_at && ask_hook(r, now))

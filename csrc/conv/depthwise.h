@@ -72,11 +72,40 @@ FNN_INLINE void depthwise_tile(T *y, const T *const *rows, const depthwise_taps 
         v_store(y + r * W, bias ? v_add(sum[r], v_set(*bias)) : sum[r]);
 }
 
+/* The same of 3 x 3 neighbours: what is read is read once for all rows of taps. whole: nothing is beyond the ends of rows. */
+FNN_INLINE void depthwise_nine(T *y, const T *const *rows, const T *weight, const T *bias, ptrdiff_t width, ptrdiff_t col, const int step, const int whole)
+{
+    const depthwise_span span[3] = {depthwise_columns(col, width, step * W), depthwise_columns(col + 1, width, step * W), depthwise_columns(col + 2, width, step * W)};
+    V sum[DEPTHWISE_ROWS];
+    TILE_UNROLL for (int r = 0; r < DEPTHWISE_ROWS; ++r)
+        sum[r] = v_zero();
+    TILE_UNROLL for (int q = 0; q < step * (DEPTHWISE_ROWS - 1) + 3; ++q)
+        TILE_UNROLL for (int j = 0; j < 3; ++j) {
+            const T *from = rows[q] + col + j;
+            const V x = whole ? depthwise_load_all(from, step) : depthwise_load(from, span[j], step);
+            TILE_UNROLL for (int i = q % step; i < 3; i += step)
+                if (q >= i && q - i < step * DEPTHWISE_ROWS)
+                    sum[(q - i) / step] = v_fma(v_set(weight[3 * i + j]), x, sum[(q - i) / step]);
+        }
+    TILE_UNROLL for (int r = 0; r < DEPTHWISE_ROWS; ++r)
+        v_store(y + r * W, bias ? v_add(sum[r], v_set(*bias)) : sum[r]);
+}
+
+FNN_INLINE void depthwise_nines(T *y, const T *const *rows, const T *weight, const T *bias, ptrdiff_t width, ptrdiff_t col, const int step)
+{
+    if (col >= 0 && col + 2 + step * W <= width)
+        depthwise_nine(y, rows, weight, bias, width, col, step, 1);
+    else
+        depthwise_nine(y, rows, weight, bias, width, col, step, 0);
+}
+
 static void depthwise_forward(const fnn_conv_args *a, const fnn_conv_shape *s, size_t part, size_t parts)
 {
     const size_t x_plane = s->x_size[1] * s->x_size[2], y_plane = a->y_size[1] * a->y_size[2], y_row = a->y_step[1] * a->y_size[2];
     T *zeros = (T *)a->scratch + part * fnn_depthwise_scratch(s, sizeof(T)), sums[DEPTHWISE_ROWS * W];
     const T **rows = (const T **)(zeros + fnn_conv_round(s->x_size[2]));
+    const ptrdiff_t width = (ptrdiff_t)s->x_size[2];
+    const int nine = s->taps[1] == 3 && s->taps[2] == 3 && s->dilation[1] == 1 && s->dilation[2] == 1;
     memset(zeros, 0, s->x_size[2] * sizeof *zeros);
     size_t plane, last;
     fnn_share(s->batch * s->groups, 1, part, parts, &plane, &last);
@@ -95,10 +124,14 @@ static void depthwise_forward(const fnn_conv_args *a, const fnn_conv_shape *s, s
             for (size_t j = 0; j < s->out[2]; j += W) {
                 const size_t n = s->out[2] - j < W ? s->out[2] - j : W;
                 const ptrdiff_t col = (ptrdiff_t)(j * s->step[2]) + s->origin[2];
-                if (s->step[2] == 1)
-                    depthwise_tile(sums, from, &taps, bias, (ptrdiff_t)s->x_size[2], col, 1);
+                if (nine && s->step[2] == 1)
+                    depthwise_nines(sums, from, taps.weight, bias, width, col, 1);
+                else if (nine)
+                    depthwise_nines(sums, from, taps.weight, bias, width, col, 2);
+                else if (s->step[2] == 1)
+                    depthwise_tile(sums, from, &taps, bias, width, col, 1);
                 else
-                    depthwise_tile(sums, from, &taps, bias, (ptrdiff_t)s->x_size[2], col, 2);
+                    depthwise_tile(sums, from, &taps, bias, width, col, 2);
                 for (size_t r = 0; r < count; ++r)
                     conv_move(y + (row + r) * y_row + j * a->y_step[2], a->y_step[2], sums + r * W, 1, n);
             }
