@@ -150,6 +150,39 @@ FNN_INLINE size_t depthwise_every_second(size_t taps, ptrdiff_t place, ptrdiff_t
     return *lowest < taps ? (taps - *lowest + 1) / 2 : 0;
 }
 
+/* A plane of the transposed convolution with step 2 of 3 x 3 taps and padding 1, of which a position with both indices odd has four taps, one with both even one. */
+static void depthwise_turned_nine(T *y, const T *const *rows, const T *weight, const T *bias, const fnn_conv_shape *s)
+{
+    const ptrdiff_t width = (ptrdiff_t)s->x_size[2];
+    const V b = bias ? v_set(*bias) : v_zero();
+    V w[9];
+    TILE_UNROLL for (int t = 0; t < 9; ++t)
+        w[t] = v_set(weight[-t]);
+    for (size_t j = 0; j < s->out[2]; j += 2 * W) {
+        const size_t n = s->out[2] - j, first = n < W ? n : W;
+        const ptrdiff_t col = (ptrdiff_t)(j / 2);
+        const depthwise_span span = depthwise_columns(col, width, W), next = depthwise_columns(col + 1, width, W);
+        V x = v_load_span(rows[0] + col, span.first, span.end), right = v_load_span(rows[0] + col + 1, next.first, next.end);
+        for (size_t row = 0; row < s->out[1]; row += 2) {
+            const T *from = rows[row / 2 + 1] + col;
+            const V below = v_load_span(from, span.first, span.end), corner = v_load_span(from + 1, next.first, next.end);
+            V even = v_fma(w[4], x, v_zero()), odd = v_fma(w[5], x, v_fma(w[3], right, v_zero()));
+            V even2 = v_fma(w[7], x, v_fma(w[1], below, v_zero()));
+            V odd2 = v_fma(w[8], x, v_fma(w[6], right, v_fma(w[2], below, v_fma(w[0], corner, v_zero()))));
+            if (bias)
+                even = v_add(even, b), odd = v_add(odd, b), even2 = v_add(even2, b), odd2 = v_add(odd2, b);
+            for (size_t r = row; r < s->out[1] && r < row + 2; ++r) {
+                T *to = y + r * s->out[2] + j;
+                v_store_n(to, v_zip_low(even, odd), first);
+                if (n > W)
+                    store_up_to(to + W, v_zip_high(even, odd), n - W);
+                even = even2, odd = odd2;
+            }
+            x = below, right = corner;
+        }
+    }
+}
+
 /* The transposed convolution with step 2: y[q] = sum over taps t of weight[t] x[(q + padding - t) / 2] where that is whole, with the taps in ascending order. Rows
  * and columns of either parity have taps of their own; those of both parities of the columns are made together and interleaved. The weight has its last tap first. */
 static void depthwise_turned(const fnn_conv_args *a, const fnn_conv_shape *s, size_t part, size_t parts)
@@ -167,7 +200,10 @@ static void depthwise_turned(const fnn_conv_args *a, const fnn_conv_shape *s, si
         if (fnn_interrupted())
             return;
         depthwise_rows(rows, (const T *)a->x + plane * x_plane, zeros, &reached);
-        for (ptrdiff_t odd = 0; odd < 2; ++odd) {
+        const int nine = s->taps[1] == 3 && s->taps[2] == 3 && s->origin[1] == 1 && s->origin[2] == 1;
+        if (nine)
+            depthwise_turned_nine(y, rows - reached.origin[1], weight, bias, s);
+        for (ptrdiff_t odd = 0; odd < 2 && !nine; ++odd) {
             size_t low[2];
             depthwise_taps side[2];
             ptrdiff_t col[2];
