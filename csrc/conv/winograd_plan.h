@@ -111,21 +111,33 @@ typedef struct fnn_winograd_plan {
     size_t v_step, m_step, sums, u, size;       /* scratch per share, in elements: from one of the 36 matrices to the next; for turned sums; for weights; all */
 } fnn_winograd_plan;
 
+/* What the busiest of the shares does, in vectors of the products: those of its blocks, or its part of their rows, and the patches, which each part transforms. */
+static inline double fnn_winograd_busiest(const fnn_conv_shape *s, const fnn_winograd_blocks *b, size_t tile_parts, size_t lanes, size_t parts)
+{
+    const double vectors = fnn_winograd_cost(b->squares, lanes), weights = fnn_winograd_is_large(s) ? 0.6 : 0;
+    const size_t units = fnn_conv_ceil(b->row_blocks * b->col_blocks * s->groups * tile_parts, parts);
+    return (double)units * ((vectors + weights) / (double)tile_parts + vectors * 16 / (double)s->rows);
+}
+
 static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, size_t lanes, size_t tile_rows, size_t size, size_t parts)
 {
     fnn_winograd_plan p;
     const size_t square = FNN_WINOGRAD_PRODUCTS * size * s->channels, tiles = fnn_conv_ceil(s->rows, tile_rows);
-    size_t limit = 600000 / square, units;      /* a good half of L2, unless that is so few that the weights were read over and over */
+    size_t limit = 600000 / square;     /* a good half of L2, unless that is so few that the weights were read over and over */
     limit = limit > FNN_WINOGRAD_SQUARES ? FNN_WINOGRAD_SQUARES : limit < 64 ? 64 : limit;
     p.turned = fnn_winograd_is_turned(s, lanes), p.large = fnn_winograd_is_large(s);
     p.depth = fnn_conv_even(s->channels, FNN_WINOGRAD_DEPTH);
-    do {
-        p.blocks = fnn_winograd_cut(s, limit, lanes, size);
-        units = p.blocks.row_blocks * p.blocks.col_blocks * s->groups;
-        limit /= 2;
-    } while (parts > 1 && limit >= lanes && units < 2 * parts && !p.large);
-    p.tile_parts = units >= (p.large ? 4 * parts : parts) ? 1 : p.large ? parts : fnn_conv_ceil(parts, units ? units : 1);
-    p.tile_parts = p.tile_parts < tiles ? p.tile_parts : tiles;
+    p.blocks = fnn_winograd_cut(s, limit, lanes, size);
+    p.tile_parts = 1;
+    double least = fnn_winograd_busiest(s, &p.blocks, 1, lanes, parts);
+    for (size_t shared = parts < tiles ? parts : tiles; parts > 1 && limit >= lanes; limit -= limit < lanes ? limit : lanes) {
+        const fnn_winograd_blocks blocks = fnn_winograd_cut(s, limit, lanes, size);
+        for (size_t n = 1; n <= shared; n += shared > 1 ? shared - 1 : 1) {
+            const double cost = fnn_winograd_busiest(s, &blocks, n, lanes, parts);
+            if (cost < least)
+                p.blocks = blocks, p.tile_parts = n, least = cost;
+        }
+    }
     const size_t tile = FNN_WINOGRAD_PRODUCTS * size * tile_rows, most = p.large ? 450000 / (tile * (p.blocks.pitch + p.depth)) : 300000 / (tile * p.blocks.pitch);
     p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), most + 1);
     const size_t rows = p.tiles * tile_rows, vectors = fnn_conv_ceil(rows, lanes) * lanes;

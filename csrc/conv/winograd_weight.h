@@ -50,6 +50,9 @@ FNN_INLINE void winograd_gradients(T *z, size_t z_step, T *turned, const T *dy, 
                 T *line[4];
                 for (size_t l = 0; l < lines; ++l) {
                     line[l] = turned + l * reach * W;
+                    for (size_t c = 0; c < W && r + v + c < rows; ++c)
+                        for (size_t k = 0; k < reach; k += TILE_CACHE_LINE)
+                            tile_prefetch(from + (r + v + c) * plane + (l + (size_t)side) * down + k);
                     pack_transpose(line[l], W, from + (r + v) * plane + l * down, (ptrdiff_t)plane, rows - r - v < W ? rows - r - v : W, reach, 1);
                 }
                 winograd_gradient(to + at * width + v, z_step, width, line, lines, along * W, cols, block->cols, side);
