@@ -151,7 +151,7 @@ static void conv_over_panels(const conv_work *w)
         if (j < w->cols)
             to = conv_advance(to, w->place, (panels.low + (q < panels.high)) * TILE_LANES);
     }
-    const size_t bunch = w->spans == 1 ? 32 : w->k; /* a long row of patches is read along several panels: down one panel every step would be in another page */
+    const size_t bunch = w->spans == 1 ? 4 : w->k; /* a long row of patches is read along all panels, few at a time: down a panel every step is in another page */
     for (size_t k = 0; k < w->k; k += bunch) {
         conv_at at = {0, 0};
         for (size_t q = 0, j = 0, cols; q < panels.parts; ++q, j += cols) {
