@@ -119,6 +119,8 @@ static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shap
                             memset(to, 0, width * sizeof *to);
                             continue;
                         }
+                        for (size_t i = 0; slot == 0 && i < step * (end - begin); i += TILE_CACHE_LINE)
+                            tile_prefetch(x_row + channel_size + i);
                         for (size_t i = 0; i < begin; ++i)
                             to[i] = 0;
                         conv_copy(to + begin, x_row, step, end - begin);

@@ -26,6 +26,8 @@ FNN_INLINE void pack_transpose_(tile_real *dst, ptrdiff_t dst_step, const tile_r
         }
         for (; k >= LINES_STEPS; k -= LINES_STEPS, src += LINES_STEPS) {
             tile_vec x[LINES_STEPS];
+            for (size_t r = 0; r < count && k >= 8 * LINES_STEPS; ++r)     /* long rows are far apart */
+                tile_prefetch(src + 4 * LINES_STEPS + (ptrdiff_t)r * src_step);
             lines_read(x, src, src_step, count, whole);
             TILE_UNROLL for (size_t q = 0; q < LINES_STEPS; ++q, dst += dst_step)
                 tile_store(dst, alpha == 1 ? x[q] : tile_mul(scale, x[q]));
