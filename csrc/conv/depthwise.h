@@ -72,8 +72,8 @@ FNN_INLINE void depthwise_tile(T *y, const T *const *rows, const depthwise_taps 
         v_store(y + r * W, bias ? v_add(sum[r], v_set(*bias)) : sum[r]);
 }
 
-/* The same of 3 x 3 neighbours: what is read is read once for all rows of taps. whole: nothing is beyond the ends of rows. */
-FNN_INLINE void depthwise_nine(T *y, const T *const *rows, const T *weight, const T *bias, ptrdiff_t width, ptrdiff_t col, const int step, const int whole)
+/* The same of 3 x 3 neighbours: what is read is read once for all rows of taps. */
+FNN_INLINE void depthwise_nine(T *y, const T *const *rows, const T *weight, const T *bias, ptrdiff_t width, ptrdiff_t col, const int step)
 {
     const depthwise_span span[3] = {depthwise_columns(col, width, step * W), depthwise_columns(col + 1, width, step * W), depthwise_columns(col + 2, width, step * W)};
     V sum[DEPTHWISE_ROWS];
@@ -81,22 +81,13 @@ FNN_INLINE void depthwise_nine(T *y, const T *const *rows, const T *weight, cons
         sum[r] = v_zero();
     TILE_UNROLL for (int q = 0; q < step * (DEPTHWISE_ROWS - 1) + 3; ++q)
         TILE_UNROLL for (int j = 0; j < 3; ++j) {
-            const T *from = rows[q] + col + j;
-            const V x = whole ? depthwise_load_all(from, step) : depthwise_load(from, span[j], step);
+            const V x = depthwise_load(rows[q] + col + j, span[j], step);
             TILE_UNROLL for (int i = q % step; i < 3; i += step)
                 if (q >= i && q - i < step * DEPTHWISE_ROWS)
                     sum[(q - i) / step] = v_fma(v_set(weight[3 * i + j]), x, sum[(q - i) / step]);
         }
     TILE_UNROLL for (int r = 0; r < DEPTHWISE_ROWS; ++r)
         v_store(y + r * W, bias ? v_add(sum[r], v_set(*bias)) : sum[r]);
-}
-
-FNN_INLINE void depthwise_nines(T *y, const T *const *rows, const T *weight, const T *bias, ptrdiff_t width, ptrdiff_t col, const int step)
-{
-    if (col >= 0 && col + 2 + step * W <= width)
-        depthwise_nine(y, rows, weight, bias, width, col, step, 1);
-    else
-        depthwise_nine(y, rows, weight, bias, width, col, step, 0);
 }
 
 static void depthwise_forward(const fnn_conv_args *a, const fnn_conv_shape *s, size_t part, size_t parts)
@@ -125,9 +116,9 @@ static void depthwise_forward(const fnn_conv_args *a, const fnn_conv_shape *s, s
                 const size_t n = s->out[2] - j < W ? s->out[2] - j : W;
                 const ptrdiff_t col = (ptrdiff_t)(j * s->step[2]) + s->origin[2];
                 if (nine && s->step[2] == 1)
-                    depthwise_nines(sums, from, taps.weight, bias, width, col, 1);
+                    depthwise_nine(sums, from, taps.weight, bias, width, col, 1);
                 else if (nine)
-                    depthwise_nines(sums, from, taps.weight, bias, width, col, 2);
+                    depthwise_nine(sums, from, taps.weight, bias, width, col, 2);
                 else if (s->step[2] == 1)
                     depthwise_tile(sums, from, &taps, bias, width, col, 1);
                 else
