@@ -188,10 +188,54 @@ FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winog
     return squares;
 }
 
+/* Whether images are a square each, of 4 x 4 with zeros around it. */
+FNN_INLINE int winograd_is_tiny(const fnn_conv_shape *s)
+{
+    int tiny = s->taps[1] == 3;
+    for (int i = 1; i < 3; ++i)
+        tiny &= s->x_size[i] == 4 && s->out[i] == 4 && s->origin[i] == -1 && s->dilation[i] == 1;
+    return tiny;
+}
+
+/* Then vectors run along the images, n of them and `image` apart, from the start. */
+static void winograd_tiny_patches(T *v, size_t v_step, const T *x, size_t image, size_t n, size_t channels, size_t pitch)
+{
+    const V zero = v_zero();
+    for (size_t c = 0; c < channels; ++c, x += 16, v += pitch)
+        for (size_t i = 0; i < n; i += W) {
+            const size_t some = n - i < W ? n - i : W;
+            T d[16 * W];
+            V t[6][4];
+            for (size_t r = i; r < i + some; ++r)
+                tile_prefetch(x + r * image + 32);
+            pack_transpose(d, W, x + i * image, (ptrdiff_t)image, some, 16, 1);
+            TILE_ROLL for (int k = 0; k < 4; ++k) {
+                const V column[6] = {zero, v_load(d + k * W), v_load(d + (4 + k) * W), v_load(d + (8 + k) * W), v_load(d + (12 + k) * W), zero};
+                V of[6];
+                winograd_bt(of, column);
+                TILE_UNROLL for (int a = 0; a < 6; ++a)
+                    t[a][k] = of[a];
+            }
+            T *to = v + i;
+            TILE_ROLL for (int a = 0; a < 6; ++a) {
+                const V row[6] = {zero, t[a][0], t[a][1], t[a][2], t[a][3], zero};
+                V of[6];
+                winograd_bt(of, row);
+                TILE_UNROLL for (int b = 0; b < 6; ++b, to += v_step)
+                    v_store(to, of[b]);
+            }
+        }
+}
+
 /* B^T d B of a block's squares of some channels: v[6 a + b][channel][square]. x: the first image's first channel. Returns how many squares. */
 static size_t winograd_patches(T *v, size_t v_step, T *lines, const T *x, const fnn_conv_shape *s, size_t channels, const fnn_winograd_blocks *b, const winograd_block *block)
 {
     winograd_view views[FNN_WINOGRAD_SQUARES];
+    if (winograd_is_tiny(s)) {
+        const size_t image = s->groups * s->channels * 16;
+        winograd_tiny_patches(v, v_step, x + block->row * image, image, block->end - block->row, channels, b->pitch);
+        return block->end - block->row;
+    }
     const size_t count = winograd_views(views, x, s, b, block), plane = s->x_size[1] * s->x_size[2];
     if (b->side == 4)
         return winograd_patches_of(v, v_step, lines, views, count, plane, channels, b, 4);
@@ -329,13 +373,22 @@ static void winograd_place(T *y, const T *lines, size_t line_step, const fnn_con
     }
 }
 
+/* Those of n images, `image` apart, that are a square each. */
+static void winograd_place_tiny(T *y, size_t image, const T *lines, size_t line_step, size_t n)
+{
+    for (size_t i = 0; i < n; ++i, y += image, lines += 4)
+        for (size_t r = 0; r < 4; ++r)
+            memcpy(y + 4 * r, lines + r * line_step, 4 * sizeof *y);
+}
+
 static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_winograd_plan plan = fnn_winograd_make_plan(&s, TILE_LANES, TILE_ROWS, sizeof(T), parts);
     const fnn_winograd_blocks *b = &plan.blocks;
     const gemm_cut tiles = gemm_cut_evenly(s.rows, TILE_ROWS);
-    const size_t y_plane = s.out[1] * s.out[2], blocks = b->row_blocks * b->col_blocks, line = b->side * b->pitch;
+    const size_t y_plane = s.out[1] * s.out[2], y_image = s.groups * s.rows * y_plane, blocks = b->row_blocks * b->col_blocks, line = b->side * b->pitch;
+    const int tiny = winograd_is_tiny(&s);
     T *y = (T *)a->scratch + part * plan.size, *lines = y + b->side * line, *v = lines + b->lines + b->gather, *m = v + FNN_WINOGRAD_PRODUCTS * plan.v_step;
     size_t unit, last;
     fnn_share(s.groups * blocks * plan.tile_parts, 1, part, parts, &unit, &last);
@@ -362,10 +415,13 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
                     const fnn_map_args map = {y + i * line, y + i * line, b->side * squares, a->p, a->q};
                     a->activation(&map, 0, 1);
                 }
+                T *plane = (T *)a->y + o * y_plane;
+                if (tiny)
+                    winograd_place_tiny(plane + block.row * y_image, y_image, y, line, squares);
                 winograd_piece p;
-                for (size_t i = block.row, at = 0; i < block.end; i += p.rows, at += b->side * p.rows * p.cols) {
+                for (size_t i = block.row, at = 0; i < block.end && !tiny; i += p.rows, at += b->side * p.rows * p.cols) {
                     p = winograd_piece_of(&s, b, &block, i);
-                    winograd_place((T *)a->y + (p.image * s.groups * s.rows + o) * y_plane, y + at, line, &s, &p);
+                    winograd_place(plane + p.image * y_image, y + at, line, &s, &p);
                 }
             }
         }
