@@ -40,7 +40,7 @@ KERNELS = Path("fastnn/kernels")
 
 def c_sources() -> dict[str, list[str]]:
     """Every C source with its compiler flags: those in csrc/isa get the flags of their instruction set, the rest are baseline."""
-    sources = {str(path): COMMON for path in sorted(Path("csrc").rglob("*.c")) if path.parent.name != "isa"}
+    sources = {str(path): COMMON + SMALL for path in sorted(Path("csrc").rglob("*.c")) if path.parent.name != "isa"}
     for isa in ISAS:
         sources |= {f"csrc/isa/{isa}_{dtype}.c": COMMON + QUIET + DTYPE_FLAGS[dtype] + SMALL + ISA_FLAGS[isa] for dtype in DTYPE_FLAGS}
     return sources
@@ -98,7 +98,7 @@ extensions = [
         include_dirs=["csrc", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *([] if path.stem in FAST else SMALL_CYTHON)],
         extra_compile_args=["/O2"] if MSVC else ["-O2" if path.stem in FAST else "-Os", *SMALL, "-fno-plt", "-fvisibility=hidden", "-g0", "-Wno-unused-function", "-Wno-sign-compare"],
-        extra_link_args=["-Wl,-s", "-pthread"] if sys.platform.startswith("linux") else [],
+        extra_link_args=["-Wl,-s,--build-id=none,-z,noseparate-code", "-pthread"] if sys.platform.startswith("linux") else [],
         depends=["csrc/fnn.h", "csrc/kernels.def"],
     )
     for path in sorted(KERNELS.glob("*.pyx"))
