@@ -15,7 +15,8 @@
  *   groups, blocks of squares, parts of the rows              a share has a range of these
  *     channels                                               transform the block's patches; they stay in L2
  *     a few tiles of rows
- *       the 36 products                                      gemm/tile.h
+ *       chains of channels                                   all at once with packed weights; of many weights, transform theirs (L2)
+ *         the 36 products                                    gemm/tile.h
  *       rows                                                 transform back, bias, activation */
 
 /* A block's squares in one lattice of an image, of which it has the positions first + dilation (row, column): rows of squares [row, row + rows), columns
