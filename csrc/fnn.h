@@ -158,7 +158,7 @@ size_t fnn_gemm_packed(fnn_dtype dtype, size_t k, size_t n);
  * for WINOGRAD_LARGE, which reads them as they are. TURNED, which is not among the answers, is the transposed convolution of depthwise_turned() in conv/depthwise.h. */
 enum { FNN_CONV_TILES, FNN_CONV_WINOGRAD, FNN_CONV_CHANNELS, FNN_CONV_TURNED, FNN_CONV_WINOGRAD_TURNED, FNN_CONV_WINOGRAD_LARGE };
 int fnn_conv_form(const fnn_conv_args *args, fnn_dtype dtype, int winograd);
-static inline int fnn_conv_by_winograd(int form) 
+static inline int fnn_conv_by_winograd(int form)
 {
     return form == FNN_CONV_WINOGRAD || form == FNN_CONV_WINOGRAD_TURNED || form == FNN_CONV_WINOGRAD_LARGE;
 }

@@ -90,6 +90,25 @@ def test_winograds_convolution_folds(channels, rows, form, dtype, rng):
     assert_close(predict(x), model(x).astype(np.float64), terms=200, magnitude=2 * np.abs(expected).max())
 
 
+def test_a_convolution_that_two_normalisations_share_folds_into_both(rng):
+    class Shared(Module):
+        def __init__(self):
+            self.conv = nn.Conv2d(260, 130, 3, padding=1, rng=1)
+            self.first, self.second = nn.BatchNorm2d(130), nn.BatchNorm2d(130)
+
+        def forward(self, a, b):
+            a, b = self.conv(a), self.conv(b)
+            return kernels.add(self.first(a), self.second(b))
+
+    model = Shared()
+    model.first.running_mean[...], model.second.running_var[...] = 2, 3
+    predict = fastnn.capture(model.eval())
+    a, b = rng.standard_normal((2, 1, 260, 5, 6)).astype(np.float32)
+    expected = model(a, b).astype(np.float64)
+    assert_close(predict(a, b), expected, terms=200, magnitude=np.abs(expected).max())
+    assert [call.kernel for call in predict.cycle[0].calls] == ["conv_forward"] * 2 + ["add"]
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_batch_norm_is_folded(bias, dtype, rng):
     model = folding(dtype, rng, bias)

@@ -208,6 +208,7 @@ static void conv_activate(const conv_work *w, size_t begin, size_t end, size_t i
 #include "images.h"
 #include "winograd_points.h"
 #include "winograd_pack.h"
+#include "winograd_patches.h"
 #include "winograd.h"
 #include "depthwise.h"
 #include "channels.h"

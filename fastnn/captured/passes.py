@@ -105,20 +105,27 @@ def fold_batch_norms(calls: list[Call], memory: Memory, once: Once) -> list[Call
             if product.kernel == "gemm":
                 _fold_into_product(product, call, memory, once)
             else:
-                _fold_into_conv(product, packs[memory.find(product["weight"])], call, memory, once)
+                pack = _packed_by(product, packs, memory)
+                assert pack is not None
+                _fold_into_conv(product, pack, call, memory, once)
             product.label = product.label._replace(kind=f"{product.label.kind} + {call.label.kind}")
             producers[memory.find(call["y"])] = product
         if call.kernel == "gemm" and is_whole(call, memory.find(call["c"])) and has_constant_weight(call, memory):
             producers[memory.find(call["c"])] = call
         if call.kernel == "conv_pack_weight" and is_constant(call["weight"], memory):
             packs[memory.find(call["packed"])] = call
-        if call.kernel == "conv_forward" and call["w_row"] and is_constant(call["weight"], memory):
-            packs[memory.find(call["weight"])] = call  # it reads them as they are
         if call.kernel == "conv_forward" and _is_whole_conv(call, memory) and is_constant(call["bias"], memory):
-            pack = packs.get(memory.find(call["weight"]))
+            pack = _packed_by(call, packs, memory)
             if pack is not None and min(pack["w_tap"]) > 0:  # not one that is turned round
                 producers[memory.find(call["y"])] = call
     return kept
+
+
+def _packed_by(conv: Call, packs: dict[Region | None, Call], memory: Memory) -> Call | None:
+    """What says where a convolution's constant weights are: the call that packs them, or itself, if it reads them as they are."""
+    if conv["w_row"]:
+        return conv if is_constant(conv["weight"], memory) else None
+    return packs.get(memory.find(conv["weight"]))
 
 
 def _is_normalised(product: Call, norm: Call) -> bool:

@@ -1,0 +1,225 @@
+/* winograd_patches.h — what the convolutions of winograd.h, and the gradient of their weights, read of x: the squares of a block, and their patches, transformed. */
+
+/* A block's squares in one lattice of an image, of which it has the positions first + dilation (row, column): rows of squares [row, row + rows), columns
+ * [col, col + cols). */
+typedef struct winograd_piece {
+    size_t image, first[2], row, rows, col, cols;
+} winograd_piece;
+
+/* A block: rows of squares [row, end), counted over all lattices, and columns. */
+typedef struct winograd_block {
+    size_t row, end, col, cols;
+} winograd_block;
+
+FNN_INLINE winograd_block winograd_block_of(const fnn_winograd_blocks *b, size_t index)
+{
+    const size_t row = index / b->col_blocks * b->rows, col = index % b->col_blocks * b->cols, left = b->lattices * b->lattice_rows - row;
+    return (winograd_block){row, row + (left < b->rows ? left : b->rows), col, b->row - col < b->cols ? b->row - col : b->cols};
+}
+
+/* Its piece from row `row` on. */
+FNN_INLINE winograd_piece winograd_piece_of(const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block, size_t row)
+{
+    const size_t lattice = row / b->lattice_rows, first = row % b->lattice_rows, left = b->lattice_rows - first, down = s->dilation[1], along = s->dilation[2];
+    return (winograd_piece){lattice / along / down, {lattice / along % down, lattice % along}, first, block->end - row < left ? block->end - row : left,
+                            block->col, block->cols};
+}
+
+/* The positions of a piece's lattice along an axis from its square `square` on. */
+FNN_INLINE size_t winograd_left(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t square)
+{
+    const size_t first = p->first[axis - 1] + fnn_winograd_side(s) * square * s->dilation[axis];
+    return first < s->out[axis] ? fnn_conv_ceil(s->out[axis] - first, s->dilation[axis]) : 0;
+}
+
+/* Elements of p[0 .. W) that are columns of x, if p is where column `at` would be. */
+typedef struct winograd_span {
+    size_t first, end;
+} winograd_span;
+
+FNN_INLINE winograd_span winograd_columns(ptrdiff_t at, ptrdiff_t width)
+{
+    const ptrdiff_t first = -at, end = width - at;
+    return (winograd_span){first < 0 ? 0 : first < W ? (size_t)first : W, end < 0 ? 0 : end < W ? (size_t)end : W};
+}
+
+/* Of a piece's x along an axis: where the first row or column of its lattice is, how many there are, and which the first square reads first. */
+FNN_INLINE size_t winograd_axis(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t square, ptrdiff_t *size, ptrdiff_t *first)
+{
+    const ptrdiff_t dilation = (ptrdiff_t)s->dilation[axis], at = (ptrdiff_t)p->first[axis - 1] + s->origin[axis];
+    const ptrdiff_t before = at / dilation - (at % dilation < 0), begin = at - before * dilation, end = (ptrdiff_t)s->x_size[axis];
+    *size = begin < end ? (end - begin + dilation - 1) / dilation : 0;
+    *first = before + (ptrdiff_t)(fnn_winograd_side(s) * square);
+    return (size_t)begin;
+}
+
+/* Where a piece reads a channel of x: a lattice of height x width, rows `down` apart, columns `along`, from its row `row` and column `left` on. */
+typedef struct winograd_view {
+    const T *x;
+    ptrdiff_t height, width, down, along, row, left;
+    size_t rows, cols;          /* of squares */
+} winograd_view;
+
+/* The pieces of a block. x: the first image's first channel. */
+static size_t winograd_views(winograd_view *view, const T *x, const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block)
+{
+    const size_t image = s->groups * s->channels * s->x_size[1] * s->x_size[2];
+    winograd_piece p;
+    size_t n = 0;
+    for (size_t row = block->row; row < block->end; row += p.rows, ++n) {
+        winograd_view *v = &view[n];
+        p = winograd_piece_of(s, b, block, row);
+        const size_t down = winograd_axis(s, &p, 1, p.row, &v->height, &v->row), along = winograd_axis(s, &p, 2, p.col, &v->width, &v->left);
+        v->x = x + p.image * image + down * s->x_size[2] + along;
+        v->down = (ptrdiff_t)(s->dilation[1] * s->x_size[2]), v->along = (ptrdiff_t)s->dilation[2];
+        v->rows = p.rows, v->cols = p.cols;
+    }
+    return n;
+}
+
+/* What a view whose columns are not neighbours reads, with zeros outside, as one whose columns are. */
+static winograd_view winograd_gather(T *to, const winograd_view *v, size_t side)
+{
+    const size_t over = FNN_WINOGRAD_POINTS - side, rows = side * v->rows + over, cols = side * v->cols + over;
+    const ptrdiff_t begin = v->left < 0 ? -v->left : 0, left = v->width - v->left, end = left < begin ? begin : left < (ptrdiff_t)cols ? left : (ptrdiff_t)cols;
+    memset(to, 0, rows * cols * sizeof *to);
+    for (size_t r = 0; r < rows; ++r) {
+        const ptrdiff_t y = v->row + (ptrdiff_t)r;
+        if (begin < end && y >= 0 && y < v->height)
+            conv_copy(to + r * cols + (size_t)begin, v->x + y * v->down + (v->left + begin) * v->along, (size_t)v->along, (size_t)(end - begin));
+    }
+    return (winograd_view){to, (ptrdiff_t)rows, (ptrdiff_t)cols, (ptrdiff_t)cols, 1, 0, 0, v->rows, v->cols};
+}
+
+/* B^T down the columns of a view's rows of squares, from column `shift` on: the six rows of it to `to`, `line` apart, square after square. May write up to a
+ * vector too far. Prefetches `ahead` elements further. */
+FNN_INLINE void winograd_down(T *to, size_t line, const winograd_view *v, ptrdiff_t shift, size_t ahead, const int side)
+{
+    const size_t width = (size_t)side * v->cols;
+    for (size_t j = 0; j < width; j += W) {
+        const ptrdiff_t at = v->left + shift + (ptrdiff_t)j;
+        const winograd_span span = winograd_columns(at, v->width);
+        for (size_t r = 0; r < v->rows; ++r) {
+            const ptrdiff_t row = v->row + (ptrdiff_t)r * side;
+            const T *x = v->x + row * v->down + at;
+            V d[6], t[6];
+            TILE_UNROLL for (int a = 0; a < 6; ++a, x += v->down) {
+                if (a < side)
+                    tile_prefetch(x + ahead);
+                d[a] = row + a >= 0 && row + a < v->height ? v_load_span(x, span.first, span.end) : v_zero();
+            }
+            winograd_bt(t, d);
+            TILE_UNROLL for (int a = 0; a < 6; ++a) {
+                T *p = to + (size_t)a * line + r * width + j;
+                if (j == 0)     /* the next row overwrites what is too much */
+                    v_store(p, t[a]);
+                else
+                    v_store_n(p, t[a], width - j < W ? width - j : W);
+            }
+        }
+    }
+}
+
+/* B^T along the rows of n squares, from winograd_down's lines of each shift, to v + (6 a + b) step. */
+FNN_INLINE void winograd_along(T *v, size_t step, const T *lines, size_t line, size_t n, const int side)
+{
+    for (int a = 0; a < 6; ++a, lines += line, v += 6 * step)
+        for (size_t j = 0; j < n; j += W) {
+            const T *from = lines + (size_t)side * j;
+            V d[6], t[6];
+            TILE_UNROLL for (int i = 0; i < 6; i += side, from += 6 * line) {
+                const V x0 = v_load(from), x1 = v_load(from + W);
+                const V even = v_even(x0, x1), odd = v_odd(x0, x1);
+                if (side == 2) {
+                    d[i] = even, d[i + 1] = odd;
+                } else {
+                    const V x2 = v_load(from + 2 * W), x3 = v_load(from + 3 * W);
+                    const V even2 = v_even(x2, x3), odd2 = v_odd(x2, x3);
+                    d[i] = v_even(even, even2), d[i + 1] = v_even(odd, odd2);
+                    if (i == 0)
+                        d[2] = v_odd(even, even2), d[3] = v_odd(odd, odd2);
+                }
+            }
+            winograd_bt(t, d);
+            TILE_UNROLL for (int b = 0; b < 6; ++b)
+                v_store(v + (size_t)b * step + j, t[b]);
+        }
+}
+
+FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winograd_view *views, size_t count, size_t plane, size_t channels,
+                                      const fnn_winograd_blocks *b, const int side)
+{
+    size_t squares = 0;
+    for (size_t c = 0; c < channels; ++c, v += b->pitch) {
+        T *to = lines;
+        for (size_t i = 0; i < count; ++i) {
+            winograd_view view = views[i];
+            view.x += c * plane;
+            if (view.along > 1)
+                view = winograd_gather(lines + b->lines, &view, (size_t)side);
+            for (int shift = 0; shift < 6; shift += side)
+                winograd_down(to + (size_t)shift / (size_t)side * 6 * b->line, b->line, &view, shift, 2 * plane, side);
+            to += view.rows * view.cols * (size_t)side;
+        }
+        squares = (size_t)(to - lines) / (size_t)side;
+        for (T *end = lines + b->lines; squares % W && to < end; to += b->line)    /* what follows is multiplied, too: slowly where it happens to be subnormal */
+            for (int i = 0; i < side; ++i)
+                v_store(to + i * W, v_zero());
+        winograd_along(v, v_step, lines, b->line, squares, side);
+    }
+    return squares;
+}
+
+/* Whether images are a square each, of 4 x 4 with zeros around it. */
+FNN_INLINE int winograd_is_tiny(const fnn_conv_shape *s)
+{
+    int tiny = s->taps[1] == 3;
+    for (int i = 1; i < 3; ++i)
+        tiny &= s->x_size[i] == 4 && s->out[i] == 4 && s->origin[i] == -1 && s->dilation[i] == 1;
+    return tiny;
+}
+
+/* Then vectors run along the images, n of them and `image` apart, from the start. */
+static void winograd_tiny_patches(T *v, size_t v_step, const T *x, size_t image, size_t n, size_t channels, size_t pitch)
+{
+    const V zero = v_zero();
+    for (size_t c = 0; c < channels; ++c, x += 16, v += pitch)
+        for (size_t i = 0; i < n; i += W) {
+            const size_t some = n - i < W ? n - i : W;
+            T d[16 * W];
+            V t[6][4];
+            for (size_t r = i; r < i + some; ++r)
+                tile_prefetch(x + r * image + 32);
+            pack_transpose(d, W, x + i * image, (ptrdiff_t)image, some, 16, 1);
+            TILE_ROLL for (int k = 0; k < 4; ++k) {
+                const V column[6] = {zero, v_load(d + k * W), v_load(d + (4 + k) * W), v_load(d + (8 + k) * W), v_load(d + (12 + k) * W), zero};
+                V of[6];
+                winograd_bt(of, column);
+                TILE_UNROLL for (int a = 0; a < 6; ++a)
+                    t[a][k] = of[a];
+            }
+            T *to = v + i;
+            TILE_ROLL for (int a = 0; a < 6; ++a) {
+                const V row[6] = {zero, t[a][0], t[a][1], t[a][2], t[a][3], zero};
+                V of[6];
+                winograd_bt(of, row);
+                TILE_UNROLL for (int b = 0; b < 6; ++b, to += v_step)
+                    v_store(to, of[b]);
+            }
+        }
+}
+
+/* B^T d B of a block's squares of some channels: v[6 a + b][channel][square]. x: the first image's first channel. Returns how many squares. */
+static size_t winograd_patches(T *v, size_t v_step, T *lines, const T *x, const fnn_conv_shape *s, size_t channels, const fnn_winograd_blocks *b, const winograd_block *block)
+{
+    winograd_view views[FNN_WINOGRAD_SQUARES];
+    if (winograd_is_tiny(s)) {
+        const size_t image = s->groups * s->channels * 16;
+        winograd_tiny_patches(v, v_step, x + block->row * image, image, block->end - block->row, channels, b->pitch);
+        return block->end - block->row;
+    }
+    const size_t count = winograd_views(views, x, s, b, block), plane = s->x_size[1] * s->x_size[2];
+    if (b->side == 4)
+        return winograd_patches_of(v, v_step, lines, views, count, plane, channels, b, 4);
+    return winograd_patches_of(v, v_step, lines, views, count, plane, channels, b, 2);
+}
