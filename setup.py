@@ -33,7 +33,8 @@ ISA_FLAGS = {
     "avx512": ["/arch:AVX512"] if MSVC else ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"],
 }
 ISAS = ("scalar", "neon") if ARM else ("scalar", "avx2", "avx512")
-SMALL_CYTHON = [("CYTHON_UNPACK_METHODS", "0"), ("CYTHON_USE_PYTYPE_LOOKUP", "0")]  # without its shortcuts to methods of Python objects
+# Cython without its shortcuts into Python's objects: 2 KB of the wheel for each module.
+SMALL_CYTHON = [("CYTHON_" + shortcut, "0") for shortcut in ("UNPACK_METHODS", "USE_PYTYPE_LOOKUP", "USE_TYPE_SLOTS", "USE_DICT_VERSIONS", "FAST_THREAD_STATE")]
 FAST = ("_arrays", "_core", "_replay")  # what every call goes through
 KERNELS = Path("fastnn/kernels")
 
