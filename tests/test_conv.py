@@ -198,15 +198,16 @@ def test_is_bitwise_equal_across_instruction_sets_and_threads(shape, dtype, rng)
     assert_same_bits(lambda: kernels.conv_backward(dy, x, w, **options))
 
 
-def test_an_image_alone_equals_the_image_in_a_batch(dtype, rng):
+def test_an_image_and_two_equal_those_in_a_batch(dtype, rng):
     for shape in (SHAPES[4], SHAPES[12], SHAPES[13], SHAPES[14], SHAPES[27], LARGE[1], LARGE[3]):
         x, w, b = operands(shape, dtype, rng)
         y = kernels.conv(x, w, b, padding=1)
         dy = rng.standard_normal(y.shape).astype(dtype)
         dx = kernels.conv_backward(dy, x, w, padding=1)[0]
         for i in range(len(x)):
-            np.testing.assert_array_equal(kernels.conv(x[i], w, b, padding=1), y[i])
-            np.testing.assert_array_equal(kernels.conv_backward(dy[i], x[i], w, padding=1)[0], dx[i])
+            for some in (i, slice(i, i + 2)):
+                np.testing.assert_array_equal(kernels.conv(x[some], w, b, padding=1), y[some])
+                np.testing.assert_array_equal(kernels.conv_backward(dy[some], x[some], w, padding=1)[0], dx[some])
 
 
 @pytest.mark.parametrize("number", (1, np.inf, np.nan))

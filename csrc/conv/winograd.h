@@ -16,7 +16,7 @@
  *     channels                                               transform the block's patches; they stay in L2
  *     a few tiles of rows
  *       chains of channels                                   all at once with packed weights; of many weights, transform theirs (L2)
- *         the 36 products                                    gemm/tile.h
+ *         the 36 products                                    gemm/tile.h; of many weights and a square or two, in registers while the weights are transformed
  *       rows                                                 transform back, bias, activation */
 
 /* Transformed weights of channels [first, first + channels): of rows, or turned of channels, `pitch` apart; from one of the 36 products to the next; and the
@@ -75,6 +75,72 @@ static void winograd_turned_products(T *sums, const winograd_terms *of, const fn
         }
 }
 
+/* sums[6 a + b][square] += those of some channels and W rows: their weights g tap by tap, `tap` apart; v[channel][6 a + b][square]. A third of the sums at a time,
+ * in registers. */
+FNN_INLINE void winograd_few(T *sums, const T *g, ptrdiff_t tap, const T *v, const T *scale, size_t channels, const int squares)
+{
+    TILE_UNROLL for (int pair = 0; pair < 3; ++pair) {
+        const int a[2] = {pair ? 2 * pair - 1 : 0, pair ? 2 * pair : 5};
+        const T *from = g, *of = v;
+        V sum[12][FNN_WINOGRAD_FEW];
+        TILE_UNROLL for (int i = 0; i < 12; ++i)
+            TILE_UNROLL for (int q = 0; q < squares; ++q)
+                sum[i][q] = v_load(sums + ((6 * a[i / 6] + i % 6) * squares + q) * W);
+        for (size_t c = channels; c > 0; --c, from += 9 * W, of += FNN_WINOGRAD_PRODUCTS * squares) {
+            V down[3][2];
+            TILE_UNROLL for (int j = 0; j < 3; ++j) {
+                const V column[3] = {v_load(from + j * tap), v_load(from + (3 + j) * tap), v_load(from + (6 + j) * tap)};
+                winograd_a_pair(down[j], column, 3, pair);
+            }
+            TILE_UNROLL for (int i = 0; i < 2; ++i) {
+                const V row[3] = {down[0][i], down[1][i], down[2][i]};
+                V along[6];
+                winograd_a(along, row, 3);
+                TILE_UNROLL for (int b = 0; b < 6; ++b) {
+                    const int e = 6 * a[i] + b;
+                    const V u = v_mul(along[b], v_set(scale[e]));
+                    TILE_UNROLL for (int q = 0; q < squares; ++q)
+                        sum[6 * i + b][q] = v_fma(u, v_set(of[e * squares + q]), sum[6 * i + b][q]);
+                }
+            }
+        }
+        TILE_UNROLL for (int i = 0; i < 12; ++i)
+            TILE_UNROLL for (int q = 0; q < squares; ++q)
+                v_store(sums + ((6 * a[i / 6] + i % 6) * squares + q) * W, sum[i][q]);
+    }
+}
+
+/* winograd_turned_products of all channels for one or two squares, multiplied where the weights are transformed: not from memory. v gets the patches in the order
+ * in which they are read. */
+static void winograd_few_products(T *sums, T *v, const winograd_terms *of, const T *weight, const fnn_conv_pack_weight_args *a, const fnn_winograd_plan *plan,
+                                  size_t rows, size_t squares)
+{
+    enum { SOME = 16 };
+    const size_t width = fnn_conv_ceil(rows, W) * W, all = FNN_WINOGRAD_PRODUCTS * squares;
+    T g[SOME * 9 * W] = {0}, chain[FNN_WINOGRAD_PRODUCTS * FNN_WINOGRAD_FEW * W], scale[FNN_WINOGRAD_PRODUCTS];
+    winograd_scales(scale);
+    for (size_t c = 0; c < of->channels; ++c)
+        for (size_t e = 0; e < all; ++e)
+            v[c * all + e] = of->v[e / squares * plan->v_step + c * plan->blocks.pitch + e % squares];
+    for (size_t j = 0; j < rows; j += W, sums += W) {
+        const T *from = weight + (ptrdiff_t)j * a->w_channel;
+        for (size_t c = 0, some; c < of->channels; c += some, from += (ptrdiff_t)some * a->w_row) {
+            const size_t of_chain = c % plan->depth, left = of->channels - c < plan->depth - of_chain ? of->channels - c : plan->depth - of_chain;
+            some = left < SOME ? left : SOME;
+            if (of_chain == 0)
+                memset(chain, 0, sizeof chain);
+            const int turned = winograd_taps(g, from, a, some, rows - j < W ? rows - j : W, 3);
+            const T *first = g + (turned ? 8 * W : 0);
+            if (squares == 1)
+                winograd_few(chain, first, turned ? -W : W, v + c * all, scale, some, 1);
+            else
+                winograd_few(chain, first, turned ? -W : W, v + c * all, scale, some, 2);
+            for (size_t e = 0; e < all && some == left; ++e)
+                v_store(sums + e * width, of_chain == c ? v_load(chain + e * W) : v_add(v_load(sums + e * width), v_load(chain + e * W)));
+        }
+    }
+}
+
 /* m[6 a + b][row][square] of tiles [tile, last) of a group's rows, from all channels' patches. */
 static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_conv_shape *s, const fnn_winograd_plan *plan, size_t group, gemm_cut tiles, size_t tile,
                           size_t last, size_t squares)
@@ -86,7 +152,11 @@ static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_co
     T *sums = m + FNN_WINOGRAD_PRODUCTS * plan->m_step, *made = sums + plan->sums;
     const size_t of_all = plan->turned ? s->rows : s->channels, pitch = fnn_winograd_row(of_all);
     winograd_terms t = {(const T *)a->weight + (plan->turned ? group * s->channels * pitch + row : (group * s->rows + row) * pitch), v, pitch, of_all, 0, s->channels};
-    do {
+    if (plan->few) {
+        winograd_few_products(sums, made, &t, (const T *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row, &weight, plan, rows, squares);
+        t.first = s->channels;
+    }
+    while (t.first < s->channels) {
         if (plan->large) {
             t.channels = s->channels - t.first < plan->depth ? s->channels - t.first : plan->depth;
             const size_t lines = plan->turned ? t.channels : rows;
@@ -99,7 +169,7 @@ static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_co
         else
             winograd_products(m, &t, plan, tiles, tile, last, squares);
         t.first += t.channels, t.v += t.channels * plan->blocks.pitch;
-    } while (t.first < s->channels);
+    }
     for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS && plan->turned; ++e, m += plan->m_step, sums += squares * width)
         pack_transpose(m, (ptrdiff_t)plan->blocks.pitch, sums, (ptrdiff_t)width, squares, rows, 1);
 }
@@ -163,7 +233,7 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_winograd_plan plan = fnn_winograd_make_plan(&s, TILE_LANES, TILE_ROWS, sizeof(T), parts);
     const fnn_winograd_blocks *b = &plan.blocks;
-    const gemm_cut tiles = gemm_cut_evenly(s.rows, TILE_ROWS);
+    const gemm_cut tiles = gemm_cut_evenly(s.rows, plan.tile_rows);
     const size_t y_plane = s.out[1] * s.out[2], y_image = s.groups * s.rows * y_plane, blocks = b->row_blocks * b->col_blocks, line = b->side * b->pitch;
     const int tiny = winograd_is_tiny(&s);
     T *y = (T *)a->scratch + part * plan.size, *lines = y + b->side * line, *v = lines + b->lines + b->gather, *m = v + FNN_WINOGRAD_PRODUCTS * plan.v_step;

@@ -1,5 +1,5 @@
 /* winograd_pack.h — the weights of winograd.h's convolutions, transformed: for each row of a group, 36 products' numbers for its channels; where the products'
- * vectors run along the rows, for each channel those for its rows. */
+ * vectors run along the rows, for each channel those for its rows. Below, "rows" and "channels" are the other's then. */
 
 enum { WINOGRAD_AHEAD = 4 };        /* rows that weights are fetched ahead */
 
@@ -27,28 +27,31 @@ static void winograd_turn(T *g, const T *weight, ptrdiff_t step, size_t n, size_
         winograd_turn_(g, weight, step, n, taps, 0);
 }
 
-/* n <= W channels of one row's weights, tap by tap, from the first tap of the first channel on. Returns whether the last tap is the first. */
-static int winograd_taps(T *g, const T *weight, const fnn_conv_pack_weight_args *a, size_t n, const size_t taps)
+/* The weights of some rows and n <= W channels, tap by tap, from the first tap of the first of them on. Returns whether the last tap is the first. */
+static int winograd_taps(T *g, const T *weight, const fnn_conv_pack_weight_args *a, size_t rows, size_t n, const size_t taps)
 {
     const ptrdiff_t tap = a->w_tap[2];
     const size_t all = taps * taps;
-    if ((tap == 1 || tap == -1) && a->w_tap[1] == (ptrdiff_t)taps * tap) {
-        const T *from = tap == 1 ? weight : weight - (all - 1);
-        winograd_turn(g, from, a->w_channel, n, all);
-        return tap == -1;
+    const int neighbours = (tap == 1 || tap == -1) && a->w_tap[1] == (ptrdiff_t)taps * tap;
+    if (neighbours && a->w_row == (ptrdiff_t)all && tap == 1) {
+        winograd_turn(g, weight, a->w_channel, n, rows * all);
+        return 0;
     }
-    for (size_t i = 0; i < all; ++i)
-        for (size_t c = 0; c < n; ++c)
-            g[i * W + c] = weight[(ptrdiff_t)c * a->w_channel + (ptrdiff_t)(i / taps) * a->w_tap[1] + (ptrdiff_t)(i % taps) * tap];
-    return 0;
+    for (; rows > 0; --rows, weight += a->w_row, g += all * W) {
+        if (neighbours)
+            winograd_turn(g, tap == 1 ? weight : weight - (all - 1), a->w_channel, n, all);
+        for (size_t i = neighbours ? all : 0; i < all; ++i)
+            for (size_t c = 0; c < n; ++c)
+                g[i * W + c] = weight[(ptrdiff_t)c * a->w_channel + (ptrdiff_t)(i / taps) * a->w_tap[1] + (ptrdiff_t)(i % taps) * tap];
+    }
+    return neighbours && tap == -1;
 }
 
 /* G g G^T of rows x channels, from the first of them on: u[row][6 a + b][channel]. */
 FNN_INLINE void winograd_weight(T *u, const T *weight, const fnn_conv_pack_weight_args *a, size_t rows, size_t channels, const int taps)
 {
     T g[25 * W] = {0}, scale[FNN_WINOGRAD_PRODUCTS];
-    for (int i = 0; i < FNN_WINOGRAD_PRODUCTS; ++i)
-        scale[i] = winograd_scale[i / 6] * winograd_scale[i % 6];
+    winograd_scales(scale);
     for (size_t c = 0, n; c < channels; c += n, weight += (ptrdiff_t)n * a->w_channel) {
         n = channels - c < W ? channels - c : W;
         for (size_t row = 0; row < rows; ++row) {
@@ -56,7 +59,7 @@ FNN_INLINE void winograd_weight(T *u, const T *weight, const fnn_conv_pack_weigh
             T *to = u + row * fnn_winograd_row(channels) + c;
             for (size_t i = 0; i < n && row + WINOGRAD_AHEAD < rows; ++i)
                 tile_prefetch(first + WINOGRAD_AHEAD * a->w_row + (ptrdiff_t)i * a->w_channel);
-            const int turned = winograd_taps(g, first, a, n, (size_t)taps);
+            const int turned = winograd_taps(g, first, a, 1, n, (size_t)taps);
             V t[6][5];
             TILE_ROLL for (int j = 0; j < taps; ++j) {
                 V down[5], of[6];

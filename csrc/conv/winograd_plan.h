@@ -100,14 +100,14 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
     return b;
 }
 
-enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96 };     /* channels of a chain and squares of a block, at most */
+enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96, FNN_WINOGRAD_FEW = 2 };    /* channels of a chain and squares of a block, at most; a few squares */
 
 /* The convolution. */
 typedef struct fnn_winograd_plan {
     fnn_winograd_blocks blocks;
-    int turned, large;
+    int turned, large, few;             /* few: with many weights of 3 x 3 taps, up to FNN_WINOGRAD_FEW squares */
     size_t depth;                       /* channels of a chain */
-    size_t tiles, tile_parts;           /* tiles of rows of the result at a time; pieces that they are cut into, where there are fewer blocks than shares */
+    size_t tile_rows, tiles, tile_parts;    /* at most in a tile; tiles of rows of the result at a time; pieces that they are cut into, where there are fewer blocks than shares */
     size_t v_step, m_step, sums, u, size;       /* scratch per share, in elements: from one of the 36 matrices to the next; for turned sums; for weights; all */
 } fnn_winograd_plan;
 
@@ -122,10 +122,12 @@ static inline double fnn_winograd_busiest(const fnn_conv_shape *s, const fnn_win
 static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, size_t lanes, size_t tile_rows, size_t size, size_t parts)
 {
     fnn_winograd_plan p;
+    p.turned = fnn_winograd_is_turned(s, lanes), p.large = fnn_winograd_is_large(s);
+    if (p.turned)
+        tile_rows = lanes;
     const size_t square = FNN_WINOGRAD_PRODUCTS * size * s->channels, tiles = fnn_conv_ceil(s->rows, tile_rows);
     size_t limit = 600000 / square;     /* a good half of L2, unless that is so few that the weights were read over and over */
     limit = limit > FNN_WINOGRAD_SQUARES ? FNN_WINOGRAD_SQUARES : limit < 64 ? 64 : limit;
-    p.turned = fnn_winograd_is_turned(s, lanes), p.large = fnn_winograd_is_large(s);
     p.depth = fnn_conv_even(s->channels, FNN_WINOGRAD_DEPTH);
     p.blocks = fnn_winograd_cut(s, limit, lanes, size);
     p.tile_parts = 1;
@@ -138,13 +140,15 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
                 p.blocks = blocks, p.tile_parts = n, least = cost;
         }
     }
-    const size_t tile = FNN_WINOGRAD_PRODUCTS * size * tile_rows, most = p.large ? 450000 / (tile * (p.blocks.pitch + p.depth)) : 300000 / (tile * p.blocks.pitch);
+    p.few = p.turned && p.large && p.blocks.squares <= FNN_WINOGRAD_FEW && s->taps[2] == 3;
+    p.tile_rows = tile_rows;
+    const size_t tile = FNN_WINOGRAD_PRODUCTS * size * tile_rows, most = p.large && !p.few ? 450000 / (tile * (p.blocks.pitch + p.depth)) : 300000 / (tile * p.blocks.pitch);
     p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), most + 1);
     const size_t rows = p.tiles * tile_rows, vectors = fnn_conv_ceil(rows, lanes) * lanes;
     p.v_step = s->channels * p.blocks.pitch + 64 / size;
     p.m_step = rows * p.blocks.pitch + 64 / size;
     p.sums = p.turned ? FNN_WINOGRAD_PRODUCTS * p.blocks.squares * vectors : 0;
-    p.u = !p.large ? 0 : p.turned ? p.depth * fnn_winograd_row(rows) : rows * fnn_winograd_row(p.depth);
+    p.u = !p.large ? 0 : p.few ? FNN_WINOGRAD_PRODUCTS * s->channels * p.blocks.squares : p.turned ? p.depth * fnn_winograd_row(rows) : rows * fnn_winograd_row(p.depth);
     p.size = p.blocks.side * p.blocks.side * p.blocks.pitch + p.blocks.lines + p.blocks.gather + FNN_WINOGRAD_PRODUCTS * (p.v_step + p.m_step) + p.sums + p.u;
     return p;
 }

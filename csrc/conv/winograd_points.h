@@ -20,6 +20,13 @@ static const T winograd_scale[FNN_WINOGRAD_POINTS] = {
     1 / (2 * WINOGRAD_A2 * (WINOGRAD_A2 - WINOGRAD_B2)), 1 / (2 * WINOGRAD_A2 * (WINOGRAD_A2 - WINOGRAD_B2)),
     1 / (2 * WINOGRAD_B2 * (WINOGRAD_B2 - WINOGRAD_A2)), 1 / (2 * WINOGRAD_B2 * (WINOGRAD_B2 - WINOGRAD_A2)), 1};
 
+/* For the 36 products. */
+static void winograd_scales(T *scale)
+{
+    for (int i = 0; i < FNN_WINOGRAD_PRODUCTS; ++i)
+        scale[i] = winograd_scale[i / 6] * winograd_scale[i % 6];
+}
+
 /* B^T d. */
 FNN_INLINE void winograd_bt(V t[6], const V d[6])
 {
@@ -32,15 +39,26 @@ FNN_INLINE void winograd_bt(V t[6], const V d[6])
     t[5] = v_fma(product, d[1], v_fnma(sum, d[3], d[5]));
 }
 
-/* A y of n <= 5 numbers; G g of as many weights before the scale. */
+/* A y of n <= 5 numbers for the two points of a pair: 0 is 0 and infinity, 1 is a and -a, 2 is b and -b. */
+FNN_INLINE void winograd_a_pair(V z[2], const V *y, const int n, const int pair)
+{
+    if (pair == 0) {
+        z[0] = y[0], z[1] = y[n - 1];
+        return;
+    }
+    const V p = v_set(pair == 1 ? WINOGRAD_A : WINOGRAD_B), p2 = v_set(pair == 1 ? WINOGRAD_A2 : WINOGRAD_B2);
+    const V even = n == 2 ? y[0] : v_fma(p2, n == 5 ? v_fma(p2, y[4], y[2]) : y[2], y[0]), odd = n <= 3 ? y[1] : v_fma(p2, y[3], y[1]);
+    z[0] = v_fma(p, odd, even), z[1] = v_fnma(p, odd, even);
+}
+
+/* For all points; G g of as many weights before the scale. */
 FNN_INLINE void winograd_a(V z[6], const V *y, const int n)
 {
-    const V p[2] = {v_set(WINOGRAD_A), v_set(WINOGRAD_B)}, p2[2] = {v_set(WINOGRAD_A2), v_set(WINOGRAD_B2)};
-    z[0] = y[0], z[5] = y[n - 1];
-    TILE_UNROLL for (int i = 0; i < 2; ++i) {
-        const V even = n == 2 ? y[0] : v_fma(p2[i], n == 5 ? v_fma(p2[i], y[4], y[2]) : y[2], y[0]), odd = n <= 3 ? y[1] : v_fma(p2[i], y[3], y[1]);
-        z[1 + 2 * i] = v_fma(p[i], odd, even), z[2 + 2 * i] = v_fnma(p[i], odd, even);
-    }
+    V of[2];
+    winograd_a_pair(of, y, n, 0);
+    z[0] = of[0], z[5] = of[1];
+    winograd_a_pair(z + 1, y, n, 1);
+    winograd_a_pair(z + 3, y, n, 2);
 }
 
 /* A^T m, n <= 5 numbers; G^T of scaled numbers. */
