@@ -238,7 +238,7 @@ typedef struct fnn_conv_weight_plan {
     size_t offsets, buffer, sums, panels, size;                 /* scratch per share, in elements */
 } fnn_conv_weight_plan;
 
-enum { FNN_CONV_DOTS = 7, FNN_CONV_WEIGHT_ROWS = 128 };     /* the most rows that go by dots, or in one piece */
+enum { FNN_CONV_DOTS = 7, FNN_CONV_WEIGHT_ROWS = 256 };     /* the most rows that go by dots, or in one piece */
 
 static inline fnn_conv_weight_plan fnn_conv_make_weight_plan(const fnn_conv_shape *s, size_t lanes, size_t size, size_t parts)
 {

@@ -84,51 +84,71 @@ FNN_INLINE void conv_row(tile_real *y, size_t width, size_t begin, const tile_re
         tile_store(y + i, tile_zero());
 }
 
+/* Elements of p[0 .. W) that are columns of x, if p is where column `at` would be. */
+typedef struct conv_columns {
+    size_t first, end;
+} conv_columns;
+
+FNN_INLINE conv_columns conv_columns_of(ptrdiff_t at, ptrdiff_t width)
+{
+    const ptrdiff_t first = -at, end = width - at;
+    return (conv_columns){first < 0 ? 0 : first < W ? (size_t)first : W, end < 0 ? 0 : end < W ? (size_t)end : W};
+}
+
+/* Every step-th element of a row of x of so many columns, from column `at` on, with zeros outside. May write up to a vector too far. */
+FNN_INLINE void conv_row_with_step(tile_real *y, size_t width, const tile_real *row, ptrdiff_t at, ptrdiff_t columns, size_t step)
+{
+    for (size_t i = 0; step == 2 && i < width; i += W, at += 2 * W) {
+        const conv_columns low = conv_columns_of(at, columns), high = conv_columns_of(at + W, columns);
+        v_store(y + i, v_even(v_load_span(row + at, low.first, low.end), v_load_span(row + at + W, high.first, high.end)));
+    }
+    if (step == 2)
+        return;
+    size_t begin = at < 0 ? fnn_conv_ceil((size_t)-at, step) : 0, end = at < columns ? fnn_conv_ceil((size_t)(columns - at), step) : 0;
+    end = end < width ? end : width, begin = begin < end ? begin : end;
+    for (size_t i = 0; i < begin; ++i)
+        y[i] = 0;
+    conv_copy(y + begin, row + at + (ptrdiff_t)(begin * step), step, end - begin);
+    for (size_t i = end; i < width; ++i)
+        y[i] = 0;
+}
+
 /* Fill the buffer with what a block reads of channels [first, first + channels) of x, which points to the first image's first channel
  * of the group. Rows are written from low to high addresses. */
 static void conv_fill(tile_real *buffer, const tile_real *x, const fnn_conv_shape *s, const fnn_conv_view *v, const size_t *start, const size_t *extent,
                       size_t first, size_t channels)
 {
     const size_t plane_size = s->x_size[1] * s->x_size[2], channel_size = s->x_size[0] * plane_size, width = v->width, step = s->step[2];
-    const ptrdiff_t planes = (ptrdiff_t)s->x_size[0], rows = (ptrdiff_t)s->x_size[1], line = (ptrdiff_t)s->x_size[2];
+    const ptrdiff_t planes = (ptrdiff_t)s->x_size[0], rows = (ptrdiff_t)s->x_size[1], columns = (ptrdiff_t)s->x_size[2];
     const ptrdiff_t plane0 = (ptrdiff_t)(start[1] * s->step[0]) + s->origin[0], row0 = (ptrdiff_t)(start[2] * s->step[1]) + s->origin[1];
-    for (size_t slot = 0; slot < v->slots; ++slot) {
-        /* x's coordinate of element i is col0 + i step: within x for i in [begin, end) */
-        const ptrdiff_t col0 = (ptrdiff_t)(start[3] * s->step[2]) + s->origin[2] + (ptrdiff_t)(slot * s->dilation[2]);
-        size_t begin = col0 < 0 ? fnn_conv_ceil((size_t)-col0, s->step[2]) : 0, end = 0;
-        if (col0 < (ptrdiff_t)s->x_size[2])
-            end = fnn_conv_ceil((size_t)((ptrdiff_t)s->x_size[2] - col0), s->step[2]);
-        end = end < v->width ? end : v->width;
-        begin = begin < end ? begin : end;
-        const tile_mask last = tile_mask_of((end - begin + TILE_LANES - 1) % TILE_LANES + 1);
-        const tile_real *from = x + col0 + (ptrdiff_t)(begin * s->step[2]);
-        for (size_t n = 0; n < extent[0]; ++n)
-            for (size_t c = 0; c < channels; ++c) {
-                const tile_real *channel = from + ((start[0] + n) * s->groups * s->channels + first + c) * channel_size;
-                tile_real *to = buffer + (ptrdiff_t)n * v->image + (ptrdiff_t)c * v->channel + (ptrdiff_t)(slot * v->width);
-                for (size_t d = 0; d < v->planes; ++d)
-                    for (size_t h = 0; h < v->rows; ++h, to += v->row) {
-                        const ptrdiff_t plane = plane0 + (ptrdiff_t)(d * v->keep[0]), row = row0 + (ptrdiff_t)(h * v->keep[1]);
-                        const int outside = plane < 0 || plane >= planes || row < 0 || row >= rows;
-                        const tile_real *x_row = channel + (outside ? 0 : plane * (ptrdiff_t)plane_size + row * line);
-                        if (step == 1) {
-                            conv_row(to, width, outside ? 0 : begin, x_row, outside ? 0 : end - begin, last);
-                            continue;
-                        }
-                        if (outside) {
-                            memset(to, 0, width * sizeof *to);
-                            continue;
-                        }
-                        for (size_t i = 0; slot == 0 && i < step * (end - begin); i += TILE_CACHE_LINE)
-                            tile_prefetch(x_row + channel_size + i);
-                        for (size_t i = 0; i < begin; ++i)
-                            to[i] = 0;
-                        conv_copy(to + begin, x_row, step, end - begin);
-                        for (size_t i = end; i < width; ++i)
-                            to[i] = 0;
+    const ptrdiff_t col0 = (ptrdiff_t)(start[3] * step) + s->origin[2];
+    /* with step 1: columns [begin, end) of the buffer are within x */
+    const size_t before = col0 < 0 ? (size_t)-col0 : 0, left = col0 < columns ? (size_t)(columns - col0) : 0;
+    const size_t end = left < width ? left : width, begin = before < end ? before : end;
+    const tile_mask last = tile_mask_of((end - begin + TILE_LANES - 1) % TILE_LANES + 1);
+    for (size_t n = 0; n < extent[0]; ++n)
+        for (size_t c = 0; c < channels; ++c) {
+            const tile_real *channel = x + ((start[0] + n) * s->groups * s->channels + first + c) * channel_size;
+            tile_real *to = buffer + (ptrdiff_t)n * v->image + (ptrdiff_t)c * v->channel;
+            for (size_t d = 0; d < v->planes; ++d)
+                for (size_t h = 0; h < v->rows; ++h, to += v->row) {
+                    const ptrdiff_t plane = plane0 + (ptrdiff_t)(d * v->keep[0]), row = row0 + (ptrdiff_t)(h * v->keep[1]);
+                    const int outside = plane < 0 || plane >= planes || row < 0 || row >= rows;
+                    const tile_real *x_row = channel + (outside ? 0 : plane * (ptrdiff_t)plane_size + row * columns);
+                    if (step == 1) {
+                        conv_row(to, width, outside ? 0 : begin, x_row + col0 + (ptrdiff_t)begin, outside ? 0 : end - begin, last);
+                        continue;
                     }
-            }
-    }
+                    if (outside) {
+                        memset(to, 0, (size_t)v->row * sizeof *to);
+                        continue;
+                    }
+                    for (size_t i = 0; i < s->x_size[2]; i += TILE_CACHE_LINE)
+                        tile_prefetch(x_row + channel_size + i);
+                    for (size_t slot = 0; slot < v->slots; ++slot)
+                        conv_row_with_step(to + slot * width, width, x_row, col0 + (ptrdiff_t)(slot * s->dilation[2]), columns, step);
+                }
+        }
 }
 
 /* Pieces from[i] + offsets[k] to y + k y_step + to[i]. With a constant `piece` each is one load and one store. */

@@ -3,7 +3,7 @@
  * A product whose long sum runs over positions: dw^T[k, o] += patches[k, position] dy^T[position, o], with vectors along o. A block of positions
  * is one chain from 0, blocks are added in ascending order; they are cut by the shape and the dtype alone.
  * Loops (geometry.h has the terms):
- *   bunches of groups, up to 128 rows of dy, up to 576 columns k        a share has a range of these
+ *   bunches of groups, up to 256 rows of dy, up to 576 columns k        a share has a range of these
  *     blocks of positions                                    fill the buffer with the block's input; pack dy's transpose; both stay in L2
  *       TILE_ROWS columns k                                  their patches stay in L1
  *         panels of rows of dy                               weight_tile.h; adds to the sums
@@ -63,6 +63,10 @@ static void weight_finish(const fnn_conv_weight_args *a, const tile_real *sums, 
             const size_t some = rows - r < TILE_LANES ? rows - r : TILE_LANES;
             size_t place[TILE_LANES + 1];
             n = end - k < TILE_LANES ? end - k : TILE_LANES;
+            if (whole && r_step == 1 && n == TILE_LANES && !a->accumulate) {
+                pack_transpose(dw + r * width + k, (ptrdiff_t)width, from, (ptrdiff_t)k_step, n, some, 1);
+                continue;
+            }
             for (size_t i = 0; i <= n && !whole; ++i)
                 place[i] = weight_place(a, k + i);
             if (r_step == 1)
@@ -84,12 +88,12 @@ static void weight_pack_dy(tile_real *to, const tile_real *dy, size_t rows, size
     }
 }
 
-/* A block's columns [0, columns) added to the sums, columns x the vectors of dy's rows. */
-static void weight_product(tile_real *sums, size_t columns, size_t vectors, const tile_real *x, const ptrdiff_t *offsets, const conv_span *span, size_t spans, size_t cols,
-                           const tile_real *panels, gemm_cut cut)
+/* A block's columns [0, columns) to the sums, or added to them: columns x the vectors of dy's rows. */
+static void weight_product(tile_real *sums, int add, size_t columns, size_t vectors, const tile_real *x, const ptrdiff_t *offsets, const conv_span *span,
+                           size_t spans, size_t cols, const tile_real *panels, gemm_cut cut)
 {
     const gemm_cut tiles = gemm_cut_evenly(columns, TILE_ROWS);
-    weight_tile_args t = {.step = vectors * TILE_LANES, .x = x, .offsets = offsets, .span = span, .spans = spans};
+    weight_tile_args t = {.add = add, .step = vectors * TILE_LANES, .x = x, .offsets = offsets, .span = span, .spans = spans};
     for (size_t s = 0, m; s < tiles.parts; ++s, t.offsets += m, sums += m * t.step) {
         m = tiles.low + (s < tiles.high);
         t.sums = sums, t.dy = panels;
@@ -125,7 +129,7 @@ KERNEL(conv_weight_gradient, conv_weight)
 
     size_t unit, last;
     fnn_share(plan.bunches * plan.row_parts * plan.column_parts, 1, part, parts, &unit, &last);
-    for (; unit < last; ++unit) {
+    for (int packed = 0; unit < last; ++unit) {
         const size_t group = unit / plan.column_parts / plan.row_parts * plan.bunch, groups = s.groups - group < plan.bunch ? s.groups - group : plan.bunch;
         const size_t row = unit / plan.column_parts % plan.row_parts * plan.rows, rows = s.rows - row < plan.rows ? s.rows - row : plan.rows;
         const size_t first = unit % plan.column_parts * plan.columns, columns = k - first < plan.columns ? k - first : plan.columns;
@@ -134,7 +138,8 @@ KERNEL(conv_weight_gradient, conv_weight)
         const tile_real *x = (const tile_real *)a->x + group * s.channels * in_channel;
         const size_t vectors = fnn_gemm_ceil(rows, TILE_LANES);
         const gemm_cut cut = gemm_cut_evenly(vectors, tile_vecs(TILE_ROWS));
-        memset(sums, 0, plan.sums * sizeof *sums);
+        if (plan.dots || plan.blocks.total == 0)
+            memset(sums, 0, plan.sums * sizeof *sums);
         for (size_t block = 0; block < plan.blocks.total; ++block) {
             size_t start[4], extent[4];
             if (fnn_interrupted())
@@ -154,8 +159,11 @@ KERNEL(conv_weight_gradient, conv_weight)
                     dot_tiles(t, rows, columns);
                 }
             } else {
-                weight_pack_dy(panels, dy + span->to, rows, positions, image, extent[0], cols / extent[0], cut);
-                weight_product(sums, columns, vectors, patches, offsets + (first - c * taps), span, spans, cols, panels, cut);
+                packed &= plan.blocks.total == 1 && unit % plan.column_parts > 0;   /* these rows of a block: the unit before had them */
+                if (!packed)
+                    weight_pack_dy(panels, dy + span->to, rows, positions, image, extent[0], cols / extent[0], cut);
+                packed = 1;
+                weight_product(sums, block > 0, columns, vectors, patches, offsets + (first - c * taps), span, spans, cols, panels, cut);
             }
         }
         for (size_t i = 0; plan.dots && i < groups * rows * columns; ++i)

@@ -3,8 +3,9 @@
  * packing them first took a third of the time where dy has 16 rows. */
 
 typedef struct weight_tile_args {
-    tile_real *sums;                /* columns x vectors, rows of it `step` apart: what the block gives is added */
+    tile_real *sums;                /* columns x vectors, rows of it `step` apart */
     size_t step;
+    int add;                        /* what the block gives to what is there */
     const tile_real *x;             /* the block's first patch; column k of a position is offsets[k] further */
     const ptrdiff_t *offsets;
     const conv_span *span;          /* the positions */
@@ -51,7 +52,7 @@ FNN_INLINE void weight_tile_run(const weight_tile_args *t, const int rows, const
     TILE_UNROLL for (int r = 0; r < rows; ++r)
         TILE_UNROLL for (int v = 0; v < vecs; ++v) {
             tile_real *to = t->sums + (size_t)r * t->step + v * TILE_LANES;
-            tile_store(to, tile_add(tile_load(to), sum[r][v]));
+            tile_store(to, t->add ? tile_add(tile_load(to), sum[r][v]) : sum[r][v]);
         }
 }
 

@@ -32,17 +32,6 @@ FNN_INLINE size_t winograd_left(const fnn_conv_shape *s, const winograd_piece *p
     return first < s->out[axis] ? fnn_conv_ceil(s->out[axis] - first, s->dilation[axis]) : 0;
 }
 
-/* Elements of p[0 .. W) that are columns of x, if p is where column `at` would be. */
-typedef struct winograd_span {
-    size_t first, end;
-} winograd_span;
-
-FNN_INLINE winograd_span winograd_columns(ptrdiff_t at, ptrdiff_t width)
-{
-    const ptrdiff_t first = -at, end = width - at;
-    return (winograd_span){first < 0 ? 0 : first < W ? (size_t)first : W, end < 0 ? 0 : end < W ? (size_t)end : W};
-}
-
 /* Of a piece's x along an axis: where the first row or column of its lattice is, how many there are, and which the first square reads first. */
 FNN_INLINE size_t winograd_axis(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t square, ptrdiff_t *size, ptrdiff_t *first)
 {
@@ -98,7 +87,7 @@ FNN_INLINE void winograd_down(T *to, size_t line, const winograd_view *v, ptrdif
     const size_t width = (size_t)side * v->cols;
     for (size_t j = 0; j < width; j += W) {
         const ptrdiff_t at = v->left + shift + (ptrdiff_t)j;
-        const winograd_span span = winograd_columns(at, v->width);
+        const conv_columns span = conv_columns_of(at, v->width);
         for (size_t r = 0; r < v->rows; ++r) {
             const ptrdiff_t row = v->row + (ptrdiff_t)r * side;
             const T *x = v->x + row * v->down + at;
