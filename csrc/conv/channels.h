@@ -169,67 +169,34 @@ static void conv_over_channels(const fnn_conv_args *a, const fnn_conv_shape *s, 
     }
 }
 
-/* Weights w[r][tap] of TILE_LANES rows, `row` apart, to taps x width: windows of TILE_BLOCK neighbours are transposed. */
-FNN_INLINE void channel_pack_taps(tile_real *to, size_t width, const tile_real *w, ptrdiff_t row, ptrdiff_t tap, size_t taps)
-{
-#define CHANNEL_ROW(r) (window + (ptrdiff_t)(r) * row)
-    const size_t apart = (size_t)(tap < 0 ? -tap : tap), most = (TILE_BLOCK - 1) / apart + 1;
-    for (size_t l = 0, some; l < taps; l += some) {
-        tile_real spare[TILE_LANES], *place[TILE_BLOCK];
-        tile_vec x[TILE_BLOCK];
-        some = taps - l < most ? taps - l : most;
-        const tile_real *window = w + (ptrdiff_t)(tap < 0 ? l + some - 1 : l) * tap;
-        for (size_t q = 0; q < TILE_BLOCK; ++q)
-            place[q] = spare;
-        for (size_t i = 0; i < some; ++i)
-            place[i * apart] = to + (tap < 0 ? l + some - 1 - i : l + i) * width;
-        TILE_TRANSPOSE(x, CHANNEL_ROW);
-        TILE_UNROLL for (size_t q = 0; q < TILE_BLOCK; ++q)
-            tile_store(place[q], x[q]);
-    }
-#undef CHANNEL_ROW
-}
-
-/* One channel's of `rows` rows: taps x width. more: whether others follow in memory, into which a window may reach. */
-static void channel_pack_channel(tile_real *to, size_t width, const tile_real *from, const fnn_conv_pack_weight_args *a, size_t rows, int more)
-{
-    const size_t turned = more ? rows / TILE_LANES * TILE_LANES : 0;
-    for (size_t i = 0; i < a->taps[0]; ++i)
-        for (size_t j = 0; j < a->taps[1]; ++j, to += a->taps[2] * width) {
-            const tile_real *w = from + (ptrdiff_t)i * a->w_tap[0] + (ptrdiff_t)j * a->w_tap[1];
-            for (size_t r = 0; r < turned; r += TILE_LANES)
-                channel_pack_taps(to + r, width, w + (ptrdiff_t)r * a->w_row, a->w_row, a->w_tap[2], a->taps[2]);
-            for (size_t l = 0; l < a->taps[2]; ++l)
-                for (size_t r = turned; r < rows; ++r)
-                    to[l * width + r] = w[(ptrdiff_t)r * a->w_row + (ptrdiff_t)l * a->w_tap[2]];
-        }
-}
-
-/* packed: for each group and each panel of its rows, k x width. Weights that are not in order of k mostly have their rows together: they are read channel by
- * channel. */
+/* packed: for each group and each panel of its rows, k x width. */
 static void channel_pack_weight(const fnn_conv_pack_weight_args *a, int in_order, size_t part, size_t parts)
 {
     const size_t taps = a->taps[0] * a->taps[1] * a->taps[2], k = a->channels * taps, vectors = fnn_conv_ceil(a->rows, TILE_LANES);
     const gemm_cut panels = gemm_cut_evenly(vectors, CHANNEL_VECS);
     size_t unit, last;
     fnn_share(a->groups * panels.parts, 1, part, parts, &unit, &last);
-    for (size_t count; unit < last; unit += count) {
-        const size_t group = unit / panels.parts, first = unit % panels.parts, left = panels.parts - first;
-        const tile_real *weight = (const tile_real *)a->weight + (ptrdiff_t)group * a->w_group;
-        tile_real *packed = (tile_real *)a->packed + group * vectors * TILE_LANES * k;
-        count = left < last - unit ? left : last - unit;
-        for (size_t c = 0; c < (in_order ? 1 : a->channels); ++c)
-            for (size_t panel = first; panel < first + count; ++panel) {
-                const size_t width = (panels.low + (panel < panels.high)) * TILE_LANES, row = conv_first_row(panels, panel) * TILE_LANES;
-                const size_t rows = a->rows - row < width ? a->rows - row : width;
-                const tile_real *from = weight + (ptrdiff_t)row * a->w_row + (ptrdiff_t)c * a->w_channel;
-                tile_real *to = packed + row * k + c * taps * width;
-                if (rows < width)
-                    memset(to, 0, (in_order ? k : taps) * width * sizeof *to);
-                if (in_order)
-                    pack_b(to, width, from, 1, a->w_row, rows, k, 1);
-                else
-                    channel_pack_channel(to, width, from, a, rows, c + 1 < a->channels);
-            }
+    for (; unit < last; ++unit) {
+        const size_t group = unit / panels.parts, panel = unit % panels.parts, width = (panels.low + (panel < panels.high)) * TILE_LANES;
+        const size_t row = (panel * panels.low + (panel < panels.high ? panel : panels.high)) * TILE_LANES, rows = a->rows - row < width ? a->rows - row : width;
+        const tile_real *from = (const tile_real *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row;
+        tile_real *to = (tile_real *)a->packed + (group * vectors * TILE_LANES + row) * k;
+        if (rows < width)
+            memset(to, 0, k * width * sizeof *to);
+        if (in_order) {
+            pack_b(to, width, from, 1, a->w_row, rows, k, 1);
+            continue;
+        }
+        for (size_t c = 0; c < a->channels; ++c, from += a->w_channel) {
+            for (size_t r = 0; r < rows; ++r)
+                tile_prefetch(from + 2 * a->w_channel + (ptrdiff_t)r * a->w_row);
+            for (size_t i = 0; i < a->taps[0]; ++i)
+                for (size_t j = 0; j < a->taps[1]; ++j)
+                    for (size_t l = 0; l < a->taps[2]; ++l, to += width) {
+                        const tile_real *w = from + (ptrdiff_t)i * a->w_tap[0] + (ptrdiff_t)j * a->w_tap[1] + (ptrdiff_t)l * a->w_tap[2];
+                        for (size_t r = 0; r < rows; ++r)
+                            to[r] = w[(ptrdiff_t)r * a->w_row];
+                    }
+        }
     }
 }
