@@ -7,13 +7,15 @@
  *   caller                                       worker
  *   1. write the job; seats = helpers            1. wait for seats > 0, take one (seats - 1)
  *   2. wake as many sleepers as there are seats  2. take shares (next + 1) and run them until there are none
- *   3. take shares until there are none          3. leave (left - 1), wake the caller if it sleeps and this was the last
+ *   3. run share 0, take shares until there      3. leave (left - 1), wake the caller if it sleeps and this was the last
+ *      are none
  *   4. withdraw the seats not taken
  *   5. wait until left = seats withdrawn
  *
  * So a worker that wakes up late costs nothing: its seat is gone, and the others have run its share. `seats` and `left` count
  * down from the same number, hence 5. is true exactly when everybody who sat down has left. A worker that takes a seat has not
- * looked at the job before, so that it does not matter how many jobs came and went since it last looked.
+ * looked at the job before, so that it does not matter how many jobs came and went since it last looked. Share 0 is always the
+ * caller's: of two threads each finds what its share of the kernel before wrote in its own caches.
  *
  * Waiting. A worker spins for SPIN_NS after its last job, then sleeps in the kernel (of the operating system); the caller
  * spins for the last worker for LAST_NS, then sleeps in slices. Spinning makes a fork and join 10 to 50 times faster than waking
@@ -203,14 +205,12 @@ static void wait_for_seat(pool *p, sleeper *me, os_cpus *cpus)
     }
 }
 
-static void work(struct self *me, pool *p)
+/* Run shares: `part`, then those that nobody has taken. */
+static void work(struct self *me, pool *p, size_t part)
 {
     size_t parts = p->parts;
     me->done = &p->done;
-    for (;;) {
-        size_t part = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-        if (part >= parts)
-            return;
+    for (; part < parts; part = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) {
         p->kernel(p->args, part, parts);
         if (interrupted(me))
             return;
@@ -226,7 +226,7 @@ static void serve(pool *p)
     for (;;) {
         wait_for_seat(p, number < KEPT_OFF ? &p->sleeper[number] : NULL, &cpus);
         me->run = p->run;
-        work(me, p);
+        work(me, p, atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed));
         unsigned left = atomic_fetch_sub(&p->left.value, 1) - 1;
         if (atomic_load(&p->wake_at) == left + 1)
             os_wake(&p->left, 1);
@@ -333,12 +333,12 @@ static void run_shared(struct self *me, pool *p, fnn_kernel kernel, const void *
     p->args = args;
     p->parts = parts;
     p->run = me->run;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->next, 1, memory_order_relaxed);
     atomic_store_explicit(&p->done, 0, memory_order_relaxed);
     atomic_store_explicit(&p->left.value, helpers, memory_order_relaxed);
     atomic_store(&p->seats.value, helpers);
     call_workers(p, helpers);
-    work(me, p);
+    work(me, p, 0);
     me->done = NULL;
     if (atomic_load(&forks) != forks_before)    /* forked by the hook: neither the workers nor the pool are this process's */
         return;

@@ -228,9 +228,34 @@ static inline fnn_conv_plan fnn_conv_make_plan(const fnn_conv_shape *s, size_t l
     return p;
 }
 
+static inline size_t fnn_conv_weights(const fnn_conv_weight_args *a)
+{
+    return a->groups * a->rows * a->channels * fnn_conv_taps(a->dw_taps);
+}
+
+/* Into how many pieces the blocks of a gradient of so few weights are cut: each has sums of its own, so that a share need not read all of x and dy. A function of
+ * the shape alone, since the order of the additions follows it. */
+static inline size_t fnn_conv_weight_pieces(const fnn_conv_shape *s, size_t weights, size_t blocks)
+{
+    return s->groups != 1 || weights > 16384 || blocks == 0 ? 1 : blocks < 8 ? blocks : 8;
+}
+
+/* The first block of a piece: pieces with one block more are dealt evenly. */
+static inline size_t fnn_conv_piece(size_t blocks, size_t piece, size_t pieces)
+{
+    return blocks / pieces * piece + blocks % pieces * piece / pieces;
+}
+
+/* The scratch of a share, in elements: `size`, and room for the weights of its pieces. */
+static inline size_t fnn_conv_weight_room(size_t size, size_t weights, size_t pieces, size_t parts)
+{
+    return size + (pieces == 1 ? 0 : fnn_conv_ceil(pieces, parts) * fnn_conv_round(weights));
+}
+
 /* How the gradient of the weights goes. `blocks` is a function of the shape and the dtype alone, since the order of the additions follows it. */
 typedef struct fnn_conv_weight_plan {
     fnn_conv_blocks blocks;
+    size_t pieces;
     fnn_conv_view view;
     size_t rows, row_parts, columns, column_parts, channels;    /* of dw at a time; channels that so many columns can touch */
     size_t bunch, bunches;                                      /* groups at a time */
@@ -240,12 +265,15 @@ typedef struct fnn_conv_weight_plan {
 
 enum { FNN_CONV_DOTS = 7, FNN_CONV_WEIGHT_ROWS = 256 };     /* the most rows that go by dots, or in one piece */
 
-static inline fnn_conv_weight_plan fnn_conv_make_weight_plan(const fnn_conv_shape *s, size_t lanes, size_t size, size_t parts)
+static inline fnn_conv_weight_plan fnn_conv_make_weight_plan(const fnn_conv_shape *s, size_t weights, size_t lanes, size_t size, size_t parts)
 {
     fnn_conv_weight_plan p;
     const size_t line = 64 / size, taps = fnn_conv_taps(s->taps), k = s->channels * taps;
     p.dots = s->rows <= FNN_CONV_DOTS;
     p.blocks = fnn_conv_cut(s->batch, s->out, 20 * line);
+    p.pieces = fnn_conv_weight_pieces(s, weights, p.blocks.total);
+    if (p.pieces > 1)
+        parts = 1;
     const size_t vectors = fnn_conv_ceil(s->rows, lanes), fewest = fnn_conv_ceil(parts, s->groups ? s->groups : 1);
     const int by_rows = !p.dots && 2 * s->rows > k && vectors >= fewest;   /* each share reads all of x, or else all of dy */
     p.rows = p.dots ? s->rows : fnn_conv_even(by_rows ? fnn_conv_ceil(vectors, fewest) : vectors, FNN_CONV_WEIGHT_ROWS / lanes) * lanes;

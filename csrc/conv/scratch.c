@@ -67,10 +67,13 @@ size_t fnn_conv_weight_scratch(const fnn_conv_weight_args *a, fnn_dtype dtype, s
 {
     const size_t size = size_of(dtype);
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    if (a->winograd)
-        return fnn_winograd_make_weight_plan(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes, size, parts).size * size;
+    const size_t weights = fnn_conv_weights(a), lanes = fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes;
+    if (a->winograd) {
+        const fnn_winograd_weight_plan p = fnn_winograd_make_weight_plan(&s, weights, lanes, size, parts);
+        return fnn_conv_weight_room(p.size, weights, p.pieces, parts) * size;
+    }
     if (fnn_conv_is_depthwise(&s))
         return fnn_depthwise_weight_scratch(&s, size) * size;
-    const fnn_conv_weight_plan p = fnn_conv_make_weight_plan(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes, size, parts);
-    return bytes(&p.view, &p.blocks, p.bunch * p.channels, p.size, size);
+    const fnn_conv_weight_plan p = fnn_conv_make_weight_plan(&s, weights, lanes, size, parts);
+    return bytes(&p.view, &p.blocks, p.bunch * p.channels, fnn_conv_weight_room(p.size, weights, p.pieces, parts), size);
 }

@@ -3,7 +3,7 @@
  * A product whose long sum runs over positions: dw^T[k, o] += patches[k, position] dy^T[position, o], with vectors along o. A block of positions
  * is one chain from 0, blocks are added in ascending order; they are cut by the shape and the dtype alone.
  * Loops (geometry.h has the terms):
- *   bunches of groups, up to 256 rows of dy, up to 576 columns k        a share has a range of these
+ *   pieces of the blocks, or bunches of groups, up to 256 rows of dy, up to 576 columns k        a share has a range of these
  *     blocks of positions                                    fill the buffer with the block's input; pack dy's transpose; both stay in L2
  *       TILE_ROWS columns k                                  their patches stay in L1
  *         panels of rows of dy                               weight_tile.h; adds to the sums
@@ -107,72 +107,122 @@ static void weight_product(tile_real *sums, int add, size_t columns, size_t vect
 #include "winograd_weight.h"
 #include "depthwise_weight.h"
 
-KERNEL(conv_weight_gradient, conv_weight)
+/* Of a piece of the blocks. */
+static void direct_weight_piece(const fnn_conv_weight_args *a, const fnn_conv_weight_plan *plan, tile_real *scratch, size_t piece, size_t part, size_t parts)
 {
-    if (a->winograd) {
-        winograd_weight_gradient(a, part, parts);
-        return;
-    }
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    if (fnn_conv_is_depthwise(&s)) {
-        depthwise_weight_gradient(a, &s, part, parts);
-        return;
-    }
-    const fnn_conv_weight_plan plan = fnn_conv_make_weight_plan(&s, TILE_LANES, sizeof(tile_real), parts);
     const size_t taps = fnn_conv_taps(s.taps), in_channel = s.x_size[0] * s.x_size[1] * s.x_size[2], positions = s.out[0] * s.out[1] * s.out[2];
     const size_t k = s.channels * taps, y_step[3] = {1, 1, 1}, y_first[3] = {0, 0, 0}, image = s.groups * s.rows * positions;
-    tile_real *scratch = (tile_real *)a->scratch + part * plan.size;
     ptrdiff_t *offsets = (ptrdiff_t *)scratch;
-    tile_real *buffer = scratch + plan.offsets, *sums = buffer + plan.buffer, *panels = sums + plan.sums;
+    tile_real *buffer = scratch + plan->offsets, *sums = buffer + plan->buffer, *panels = sums + plan->sums;
     conv_span span[FNN_CONV_COLUMNS];
-    conv_offsets(offsets, &s, &plan.view, plan.channels);
+    conv_offsets(offsets, &s, &plan->view, plan->channels);
 
+    const size_t from = fnn_conv_piece(plan->blocks.total, piece, plan->pieces), end = fnn_conv_piece(plan->blocks.total, piece + 1, plan->pieces);
     size_t unit, last;
-    fnn_share(plan.bunches * plan.row_parts * plan.column_parts, 1, part, parts, &unit, &last);
+    fnn_share(plan->bunches * plan->row_parts * plan->column_parts, 1, part, parts, &unit, &last);
     for (int packed = 0; unit < last; ++unit) {
-        const size_t group = unit / plan.column_parts / plan.row_parts * plan.bunch, groups = s.groups - group < plan.bunch ? s.groups - group : plan.bunch;
-        const size_t row = unit / plan.column_parts % plan.row_parts * plan.rows, rows = s.rows - row < plan.rows ? s.rows - row : plan.rows;
-        const size_t first = unit % plan.column_parts * plan.columns, columns = k - first < plan.columns ? k - first : plan.columns;
+        const size_t group = unit / plan->column_parts / plan->row_parts * plan->bunch, groups = s.groups - group < plan->bunch ? s.groups - group : plan->bunch;
+        const size_t row = unit / plan->column_parts % plan->row_parts * plan->rows, rows = s.rows - row < plan->rows ? s.rows - row : plan->rows;
+        const size_t first = unit % plan->column_parts * plan->columns, columns = k - first < plan->columns ? k - first : plan->columns;
         const size_t c = first / taps, channels = (first + columns - 1) / taps + 1 - c;
         const tile_real *dy = (const tile_real *)a->dy + (group * s.rows + row) * positions;
         const tile_real *x = (const tile_real *)a->x + group * s.channels * in_channel;
         const size_t vectors = fnn_gemm_ceil(rows, TILE_LANES);
         const gemm_cut cut = gemm_cut_evenly(vectors, tile_vecs(TILE_ROWS));
-        if (plan.dots || plan.blocks.total == 0)
-            memset(sums, 0, plan.sums * sizeof *sums);
-        for (size_t block = 0; block < plan.blocks.total; ++block) {
+        if (plan->dots || plan->blocks.total == 0)
+            memset(sums, 0, plan->sums * sizeof *sums);
+        for (size_t block = from; block < end; ++block) {
             size_t start[4], extent[4];
             if (fnn_interrupted())
                 return;
-            fnn_conv_block(&plan.blocks, s.batch, s.out, block, start, extent);
+            fnn_conv_block(&plan->blocks, s.batch, s.out, block, start, extent);
             const size_t cols = extent[0] * extent[1] * extent[2] * extent[3];
-            const size_t spans = conv_spans(span, &s, &plan.view, start, extent, cols, s.out, y_step, y_first, image);
+            const size_t spans = conv_spans(span, &s, &plan->view, start, extent, cols, s.out, y_step, y_first, image);
             const tile_real *patches = buffer;
-            if (plan.view.in_place)
-                patches = x + c * in_channel + fnn_conv_start(&s, &plan.view, start);
+            if (plan->view.in_place)
+                patches = x + c * in_channel + fnn_conv_start(&s, &plan->view, start);
             else
-                conv_fill(buffer, x, &s, &plan.view, start, extent, c, groups * channels);
-            if (plan.dots) {
+                conv_fill(buffer, x, &s, &plan->view, start, extent, c, groups * channels);
+            if (plan->dots) {
                 for (size_t g = 0; g < groups; ++g) {
-                    const dot_tile_args t = {sums + g * rows * columns * DOT_LANES, dy + g * rows * positions, patches + (ptrdiff_t)(g * channels) * plan.view.channel,
+                    const dot_tile_args t = {sums + g * rows * columns * DOT_LANES, dy + g * rows * positions, patches + (ptrdiff_t)(g * channels) * plan->view.channel,
                                              offsets + (first - c * taps), span, spans, columns, (ptrdiff_t)positions};
                     dot_tiles(t, rows, columns);
                 }
             } else {
-                packed &= plan.blocks.total == 1 && unit % plan.column_parts > 0;   /* these rows of a block: the unit before had them */
+                packed &= plan->blocks.total == 1 && unit % plan->column_parts > 0;   /* these rows of a block: the unit before had them */
                 if (!packed)
                     weight_pack_dy(panels, dy + span->to, rows, positions, image, extent[0], cols / extent[0], cut);
                 packed = 1;
-                weight_product(sums, block > 0, columns, vectors, patches, offsets + (first - c * taps), span, spans, cols, panels, cut);
+                weight_product(sums, block > from, columns, vectors, patches, offsets + (first - c * taps), span, spans, cols, panels, cut);
             }
         }
-        for (size_t i = 0; plan.dots && i < groups * rows * columns; ++i)
+        for (size_t i = 0; plan->dots && i < groups * rows * columns; ++i)
             sums[i * DOT_LANES] = dot_fold(sums + i * DOT_LANES);
-        for (size_t g = 0; plan.dots && g < groups; ++g)
+        for (size_t g = 0; plan->dots && g < groups; ++g)
             weight_finish(a, sums + g * rows * columns * DOT_LANES, DOT_LANES, columns * DOT_LANES, group + g, row, rows, first, first + columns);
-        if (!plan.dots)
+        if (!plan->dots)
             weight_finish(a, sums, vectors * TILE_LANES, 1, group, row, rows, first, first + columns);
     }
+}
+
+static void weight_piece(const fnn_conv_weight_args *a, const fnn_conv_weight_plan *plan, const fnn_winograd_weight_plan *winograd, T *scratch, size_t piece, size_t part,
+                         size_t parts)
+{
+    if (a->winograd)
+        winograd_weight_piece(a, winograd, scratch, piece, part, parts);
+    else
+        direct_weight_piece(a, plan, scratch, piece, part, parts);
+}
+
+/* dw, or that added to it, of the pieces that all shares have. */
+static void weight_add_pieces(const fnn_conv_weight_args *a, size_t size, size_t room, size_t pieces, size_t parts)
+{
+    const size_t weights = fnn_conv_weights(a);
+    for (size_t q = 0; q < parts; ++q) {
+        size_t piece, last;
+        fnn_share(pieces, 1, q, parts, &piece, &last);
+        const T *of = (const T *)a->scratch + q * room + size;
+        for (; piece < last; ++piece, of += fnn_conv_round(weights))
+            for (size_t i = 0; i < weights; i += W) {
+                T *to = (T *)a->dw + i;
+                const size_t n = weights - i < W ? weights - i : W;
+                v_store_n(to, piece || a->accumulate ? v_add(v_load_n(to, n), v_load_n(of + i, n)) : v_load_n(of + i, n), n);
+            }
+    }
+}
+
+/* The gradient of few weights goes by pieces, one after the other in a share, each to scratch; the last share adds them up. */
+KERNEL(conv_weight_gradient, conv_weight)
+{
+    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    if (!a->winograd && fnn_conv_is_depthwise(&s)) {
+        depthwise_weight_gradient(a, &s, part, parts);
+        return;
+    }
+    const size_t weights = fnn_conv_weights(a);
+    const fnn_winograd_weight_plan winograd = a->winograd ? fnn_winograd_make_weight_plan(&s, weights, TILE_LANES, sizeof(T), parts) : (fnn_winograd_weight_plan){0};
+    const fnn_conv_weight_plan plan = a->winograd ? (fnn_conv_weight_plan){0} : fnn_conv_make_weight_plan(&s, weights, TILE_LANES, sizeof(T), parts);
+    const size_t pieces = a->winograd ? winograd.pieces : plan.pieces, size = a->winograd ? winograd.size : plan.size;
+    const size_t room = fnn_conv_weight_room(size, weights, pieces, parts), rounded = fnn_conv_round(weights);
+    T *scratch = (T *)a->scratch + part * room;
+    if (pieces == 1) {
+        weight_piece(a, &plan, &winograd, scratch, 0, part, parts);
+        return;
+    }
+    size_t piece, last;
+    fnn_share(pieces, 1, part, parts, &piece, &last);
+    fnn_conv_weight_args own = *a;
+    own.accumulate = 0;
+    for (T *dw = scratch + size; piece < last; ++piece, dw += rounded) {
+        own.dw = dw;
+        weight_piece(&own, &plan, &winograd, scratch, piece, 0, 1);
+    }
+    if (part + 1 < parts)
+        fnn_share_done();
+    else if (!fnn_wait_for_shares(parts - 1))
+        weight_add_pieces(a, size, room, pieces, parts);
 }
 
 /* y[c] = sum over n and p of x[n, c, p], or that added to y[c]: the gradient of a bias. Shares are channels. The rows x[n, c, :] are dealt to

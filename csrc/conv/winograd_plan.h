@@ -156,15 +156,19 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
 /* The gradient of its weights. `blocks` is a function of the shape and the dtype alone. */
 typedef struct fnn_winograd_weight_plan {
     fnn_winograd_blocks blocks;
+    size_t pieces;
     size_t rows, row_parts, channels, channel_parts;    /* of dw at a time */
     size_t turned, v_step, z_step, sums_step, size;     /* scratch per share, in elements: of a square's rows of dy; from one of the 36 matrices to the next; all */
 } fnn_winograd_weight_plan;
 
-static inline fnn_winograd_weight_plan fnn_winograd_make_weight_plan(const fnn_conv_shape *s, size_t lanes, size_t size, size_t parts)
+static inline fnn_winograd_weight_plan fnn_winograd_make_weight_plan(const fnn_conv_shape *s, size_t weights, size_t lanes, size_t size, size_t parts)
 {
     fnn_winograd_weight_plan p;
     const size_t line = 64 / size, taps = s->taps[1] * s->taps[2];
     p.blocks = fnn_winograd_cut(s, 256 / size, 1, size);
+    p.pieces = fnn_conv_weight_pieces(s, weights, p.blocks.row_blocks * p.blocks.col_blocks);
+    if (p.pieces > 1)
+        parts = 1;
     const size_t vectors = fnn_conv_ceil(s->rows, lanes), fewest = fnn_conv_ceil(parts, s->groups ? s->groups : 1);
     const int by_rows = vectors >= fewest && 5 * s->channels < 2 * s->rows;     /* a share transforms all rows, or all channels, again */
     p.rows = fnn_conv_even(by_rows ? fnn_conv_ceil(vectors, fewest) : vectors, fnn_conv_ceil(128, lanes)) * lanes;

@@ -4,7 +4,7 @@
  *
  * 36 products of their own again, [channels x squares] [squares x rows], with vectors along the rows of dy. A block of squares is one chain from 0, blocks are
  * added in ascending order; they are cut by the shape and the dtype alone. Loops (fnn_winograd_weight_plan has the sizes):
- *   groups, parts of the rows, parts of the channels          a share has a range of these
+ *   pieces of the squares, or groups, parts of the rows, parts of the channels          a share has a range of these
  *     blocks of squares                                      transform the patches, and dy's transpose
  *       the 36 products                                      gemm/tile.h; add to the sums
  *   transform the sums, transpose them to dw */
@@ -109,40 +109,41 @@ FNN_INLINE void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_we
     }
 }
 
-static void winograd_weight_gradient(const fnn_conv_weight_args *a, size_t part, size_t parts)
+/* Of a piece of the blocks. */
+static void winograd_weight_piece(const fnn_conv_weight_args *a, const fnn_winograd_weight_plan *plan, T *scratch, size_t piece, size_t part, size_t parts)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    const fnn_winograd_weight_plan plan = fnn_winograd_make_weight_plan(&s, TILE_LANES, sizeof(T), parts);
-    const fnn_winograd_blocks *b = &plan.blocks;
+    const fnn_winograd_blocks *b = &plan->blocks;
     const size_t taps = s.taps[1] * s.taps[2];
-    T *lines = (T *)a->scratch + part * plan.size, *v = lines + b->lines + b->gather, *z = v + FNN_WINOGRAD_PRODUCTS * plan.v_step;
-    T *sums = z + FNN_WINOGRAD_PRODUCTS * plan.z_step, *turned = sums + FNN_WINOGRAD_PRODUCTS * plan.sums_step;
+    T *lines = scratch, *v = lines + b->lines + b->gather, *z = v + FNN_WINOGRAD_PRODUCTS * plan->v_step;
+    T *sums = z + FNN_WINOGRAD_PRODUCTS * plan->z_step, *turned = sums + FNN_WINOGRAD_PRODUCTS * plan->sums_step;
     size_t unit, last;
-    fnn_share(s.groups * plan.row_parts * plan.channel_parts, 1, part, parts, &unit, &last);
+    fnn_share(s.groups * plan->row_parts * plan->channel_parts, 1, part, parts, &unit, &last);
     for (; unit < last; ++unit) {
-        const size_t group = unit / plan.channel_parts / plan.row_parts;
-        const size_t row = unit / plan.channel_parts % plan.row_parts * plan.rows, rows = s.rows - row < plan.rows ? s.rows - row : plan.rows;
-        const size_t channel = unit % plan.channel_parts * plan.channels, channels = s.channels - channel < plan.channels ? s.channels - channel : plan.channels;
+        const size_t group = unit / plan->channel_parts / plan->row_parts;
+        const size_t row = unit / plan->channel_parts % plan->row_parts * plan->rows, rows = s.rows - row < plan->rows ? s.rows - row : plan->rows;
+        const size_t channel = unit % plan->channel_parts * plan->channels, channels = s.channels - channel < plan->channels ? s.channels - channel : plan->channels;
         const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(rows, W), tile_vecs(TILE_ROWS));
         const T *x = (const T *)a->x + (group * s.channels + channel) * s.x_size[1] * s.x_size[2];
         const T *dy = (const T *)a->dy + (group * s.rows + row) * s.out[1] * s.out[2];
-        memset(sums, 0, FNN_WINOGRAD_PRODUCTS * plan.sums_step * sizeof *sums);
-        for (size_t index = 0; index < b->row_blocks * b->col_blocks; ++index) {
+        memset(sums, 0, FNN_WINOGRAD_PRODUCTS * plan->sums_step * sizeof *sums);
+        const size_t all = b->row_blocks * b->col_blocks, end = fnn_conv_piece(all, piece + 1, plan->pieces);
+        for (size_t index = fnn_conv_piece(all, piece, plan->pieces); index < end; ++index) {
             const winograd_block block = winograd_block_of(b, index);
             if (fnn_interrupted())
                 return;
-            const size_t squares = winograd_patches(v, plan.v_step, lines, x, &s, channels, b, &block);
+            const size_t squares = winograd_patches(v, plan->v_step, lines, x, &s, channels, b, &block);
             if (b->side == 4)
-                winograd_gradients(z, plan.z_step, turned, dy, &s, rows, panels, squares, b, &block, 4);
+                winograd_gradients(z, plan->z_step, turned, dy, &s, rows, panels, squares, b, &block, 4);
             else
-                winograd_gradients(z, plan.z_step, turned, dy, &s, rows, panels, squares, b, &block, 2);
-            winograd_weight_products(sums, v, z, channels, panels, squares, &plan);
+                winograd_gradients(z, plan->z_step, turned, dy, &s, rows, panels, squares, b, &block, 2);
+            winograd_weight_products(sums, v, z, channels, panels, squares, plan);
         }
         for (size_t c = 0; c < channels; ++c)
             if (b->side == 4)
-                winograd_weight_sums(v + c * taps * plan.rows, sums + c * plan.rows, &plan, 3);
+                winograd_weight_sums(v + c * taps * plan->rows, sums + c * plan->rows, plan, 3);
             else
-                winograd_weight_sums(v + c * taps * plan.rows, sums + c * plan.rows, &plan, 5);
-        weight_finish(a, v, plan.rows, 1, group, row, rows, taps * channel, taps * (channel + channels));
+                winograd_weight_sums(v + c * taps * plan->rows, sums + c * plan->rows, plan, 5);
+        weight_finish(a, v, plan->rows, 1, group, row, rows, taps * channel, taps * (channel + channels));
     }
 }
