@@ -38,7 +38,7 @@ size_t fnn_conv_packed(const fnn_conv_args *a, fnn_dtype dtype)
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    return fnn_conv_is_winograd(&s, 1);
+    return s.channels > 3 && fnn_conv_is_winograd(&s, 1);     /* with three, to transform dy costs as much as is saved */
 }
 
 size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)
