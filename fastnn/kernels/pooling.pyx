@@ -225,7 +225,7 @@ cdef tuple shape_of(object shape):
     try:
         sizes = tuple([index(n) for n in shape])
     except TypeError:
-        raise TypeError(f"shape must be the shape of the forward's x, got {shape!r}") from None
+        raise TypeError(f"shape must be the shape of the forward's x, a tuple of integers, got {type(shape).__name__}") from None
     if len(sizes) > 64 or any(not 0 <= n < 2**63 for n in sizes):
         raise ValueError(f"shape must be the shape of the forward's x, got {sizes}")
     return sizes
