@@ -98,12 +98,13 @@ FNN_INLINE conv_columns conv_columns_of(ptrdiff_t at, ptrdiff_t width)
 /* Every step-th element of a row of x of so many columns, from column `at` on, with zeros outside. May write up to a vector too far. */
 FNN_INLINE void conv_row_with_step(tile_real *y, size_t width, const tile_real *row, ptrdiff_t at, ptrdiff_t columns, size_t step)
 {
-    for (size_t i = 0; step == 2 && i < width; i += W, at += 2 * W) {
-        const conv_columns low = conv_columns_of(at, columns), high = conv_columns_of(at + W, columns);
-        v_store(y + i, v_even(v_load_span(row + at, low.first, low.end), v_load_span(row + at + W, high.first, high.end)));
-    }
-    if (step == 2)
+    if (step == 2) {
+        for (size_t i = 0; i < width; i += W, at += 2 * W) {
+            const conv_columns low = conv_columns_of(at, columns), high = conv_columns_of(at + W, columns);
+            v_store(y + i, v_even(v_load_span(row + at, low.first, low.end), v_load_span(row + at + W, high.first, high.end)));
+        }
         return;
+    }
     size_t begin = at < 0 ? fnn_conv_ceil((size_t)-at, step) : 0, end = at < columns ? fnn_conv_ceil((size_t)(columns - at), step) : 0;
     end = end < width ? end : width, begin = begin < end ? begin : end;
     for (size_t i = 0; i < begin; ++i)

@@ -3,7 +3,7 @@
  * A product whose long sum runs over positions: dw^T[k, o] += patches[k, position] dy^T[position, o], with vectors along o. A block of positions
  * is one chain from 0, blocks are added in ascending order; they are cut by the shape and the dtype alone.
  * Loops (geometry.h has the terms):
- *   pieces of the blocks, or bunches of groups, up to 256 rows of dy, up to 576 columns k        a share has a range of these
+ *   pieces of the blocks, or bunches of groups, up to 256 rows of dy and 576 columns k        a share has a range of these
  *     blocks of positions                                    fill the buffer with the block's input; pack dy's transpose; both stay in L2
  *       TILE_ROWS columns k                                  their patches stay in L1
  *         panels of rows of dy                               weight_tile.h; adds to the sums
@@ -167,8 +167,8 @@ static void direct_weight_piece(const fnn_conv_weight_args *a, const fnn_conv_we
     }
 }
 
-static void weight_piece(const fnn_conv_weight_args *a, const fnn_conv_weight_plan *plan, const fnn_winograd_weight_plan *winograd, T *scratch, size_t piece, size_t part,
-                         size_t parts)
+static void weight_piece(const fnn_conv_weight_args *a, const fnn_conv_weight_plan *plan, const fnn_winograd_weight_plan *winograd, T *scratch, size_t piece,
+                         size_t part, size_t parts)
 {
     if (a->winograd)
         winograd_weight_piece(a, winograd, scratch, piece, part, parts);
