@@ -152,9 +152,10 @@ static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_co
     T *sums = m + FNN_WINOGRAD_PRODUCTS * plan->m_step, *made = sums + plan->sums;
     const size_t of_all = plan->turned ? s->rows : s->channels, pitch = fnn_winograd_row(of_all);
     winograd_terms t = {(const T *)a->weight + (plan->turned ? group * s->channels * pitch + row : (group * s->rows + row) * pitch), v, pitch, of_all, 0, s->channels};
-    if (plan->few)
+    const int few = sizeof(T) == 4 && W > 1 && plan->few;     /* the wheel is to stay small: not compiled elsewhere */
+    if (few)
         winograd_few_products(sums, made, &t, (const T *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row, &weight, plan, rows, squares);
-    for (; !plan->few && t.first < s->channels; t.first += t.channels, t.v += t.channels * plan->blocks.pitch) {
+    for (; !few && t.first < s->channels; t.first += t.channels, t.v += t.channels * plan->blocks.pitch) {
         if (plan->large) {
             t.channels = s->channels - t.first < plan->depth ? s->channels - t.first : plan->depth;
             const size_t lines = plan->turned ? t.channels : rows;

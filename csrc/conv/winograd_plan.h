@@ -105,7 +105,7 @@ enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96, FNN_WINOGRAD_FEW = 2 
 /* The convolution. */
 typedef struct fnn_winograd_plan {
     fnn_winograd_blocks blocks;
-    int turned, large, few;             /* few: with many weights of 3 x 3 taps, up to FNN_WINOGRAD_FEW squares */
+    int turned, large, few;             /* few: with many weights of 3 x 3 taps in float32, up to FNN_WINOGRAD_FEW squares */
     size_t depth;                       /* channels of a chain */
     size_t tile_rows, tiles, tile_parts;    /* at most in a tile; tiles of rows of the result at a time; pieces that they are cut into, where there are fewer blocks than shares */
     size_t v_step, m_step, sums, u, size;       /* scratch per share, in elements: from one of the 36 matrices to the next; for turned sums; for weights; all */
@@ -140,7 +140,7 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
                 p.blocks = blocks, p.tile_parts = n, least = cost;
         }
     }
-    p.few = p.turned && p.large && p.blocks.squares <= FNN_WINOGRAD_FEW && s->taps[2] == 3;
+    p.few = p.turned && p.large && p.blocks.squares <= FNN_WINOGRAD_FEW && s->taps[2] == 3 && size == sizeof(float);
     p.tile_rows = tile_rows;
     const size_t tile = FNN_WINOGRAD_PRODUCTS * size * tile_rows, most = p.large && !p.few ? 450000 / (tile * (p.blocks.pitch + p.depth)) : 300000 / (tile * p.blocks.pitch);
     p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), most + 1);
