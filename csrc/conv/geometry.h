@@ -233,11 +233,13 @@ static inline size_t fnn_conv_weights(const fnn_conv_weight_args *a)
     return a->groups * a->rows * a->channels * fnn_conv_taps(a->dw_taps);
 }
 
-/* Into how many pieces the blocks of a gradient of so few weights are cut: each has sums of its own, so that a share need not read all of x and dy. A function of
- * the shape alone, since the order of the additions follows it. */
+enum { FNN_CONV_PIECES = 8, FNN_CONV_FEW_WEIGHTS = 16384 };
+
+/* Into how many pieces the blocks of a gradient of few weights are cut: each has sums of its own, so that a share need not read all of x and dy. A function of the
+ * shape and the dtype alone, since the order of the additions follows it. */
 static inline size_t fnn_conv_weight_pieces(const fnn_conv_shape *s, size_t weights, size_t blocks)
 {
-    return s->groups != 1 || weights > 16384 || blocks == 0 ? 1 : blocks < 8 ? blocks : 8;
+    return s->groups != 1 || weights > FNN_CONV_FEW_WEIGHTS || blocks == 0 ? 1 : blocks < FNN_CONV_PIECES ? blocks : FNN_CONV_PIECES;
 }
 
 /* The first block of a piece: pieces with one block more are dealt evenly. */

@@ -176,20 +176,24 @@ static void weight_piece(const fnn_conv_weight_args *a, const fnn_conv_weight_pl
         direct_weight_piece(a, plan, scratch, piece, part, parts);
 }
 
-/* dw, or that added to it, of the pieces that all shares have. */
+/* The sum of the pieces that all shares have, to dw or added to it. */
 static void weight_add_pieces(const fnn_conv_weight_args *a, size_t size, size_t room, size_t pieces, size_t parts)
 {
     const size_t weights = fnn_conv_weights(a);
+    const T *of[FNN_CONV_PIECES];
     for (size_t q = 0; q < parts; ++q) {
         size_t piece, last;
         fnn_share(pieces, 1, q, parts, &piece, &last);
-        const T *of = (const T *)a->scratch + q * room + size;
-        for (; piece < last; ++piece, of += fnn_conv_round(weights))
-            for (size_t i = 0; i < weights; i += W) {
-                T *to = (T *)a->dw + i;
-                const size_t n = weights - i < W ? weights - i : W;
-                v_store_n(to, piece || a->accumulate ? v_add(v_load_n(to, n), v_load_n(of + i, n)) : v_load_n(of + i, n), n);
-            }
+        for (size_t i = 0; piece + i < last; ++i)
+            of[piece + i] = (const T *)a->scratch + q * room + size + i * fnn_conv_round(weights);
+    }
+    for (size_t i = 0; i < weights; i += W) {
+        T *to = (T *)a->dw + i;
+        const size_t n = weights - i < W ? weights - i : W;
+        V sum = v_load_n(of[0] + i, n);
+        for (size_t piece = 1; piece < pieces; ++piece)
+            sum = v_add(sum, v_load_n(of[piece] + i, n));
+        v_store_n(to, a->accumulate ? v_add(v_load_n(to, n), sum) : sum, n);
     }
 }
 
