@@ -31,8 +31,8 @@ size_t fnn_conv_packed(const fnn_conv_args *a, fnn_dtype dtype)
     if (a->form == FNN_CONV_CHANNELS)
         return fnn_conv_channels_packed(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes);
     if (a->form == FNN_CONV_WINOGRAD_TURNED)
-        return s.groups * s.channels * fnn_winograd_row(s.rows);
-    return s.groups * s.rows * (a->form == FNN_CONV_WINOGRAD ? fnn_winograd_row(s.channels) : s.channels * fnn_conv_taps(s.taps));
+        return s.groups * fnn_winograd_cells(&s) * s.channels * fnn_winograd_row(s.rows);
+    return s.groups * s.rows * (a->form == FNN_CONV_WINOGRAD ? fnn_winograd_row(fnn_winograd_cells(&s) * s.channels) : s.channels * fnn_conv_taps(s.taps));
 }
 
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)

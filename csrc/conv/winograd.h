@@ -129,7 +129,7 @@ static void winograd_few_products(T *sums, T *v, const winograd_terms *of, const
             some = left < SOME ? left : SOME;
             if (of_chain == 0)
                 memset(chain, 0, sizeof chain);
-            const int turned = winograd_taps(g, from, a, some, rows - j < W ? rows - j : W, 3);
+            const int turned = winograd_taps(g, from, a, some, rows - j < W ? rows - j : W);
             const T *first = g + (turned ? 8 * W : 0);
             if (squares == 1)
                 winograd_few(chain, first, turned ? -W : W, v + c * all, scale, some, 1);
@@ -141,6 +141,15 @@ static void winograd_few_products(T *sums, T *v, const winograd_terms *of, const
     }
 }
 
+/* Either, of the same tiles of rows. */
+static void winograd_multiply(T *m, T *sums, const winograd_terms *of, const fnn_winograd_plan *plan, gemm_cut tiles, size_t tile, size_t last, size_t squares)
+{
+    if (plan->turned)
+        winograd_turned_products(sums, of, plan, conv_first_row(tiles, last) - conv_first_row(tiles, tile), squares);
+    else
+        winograd_products(m, of, plan, tiles, tile, last, squares);
+}
+
 /* m[6 a + b][row][square] of tiles [tile, last) of a group's rows, from all channels' patches. */
 static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_conv_shape *s, const fnn_winograd_plan *plan, size_t group, gemm_cut tiles, size_t tile,
                           size_t last, size_t squares)
@@ -150,30 +159,30 @@ static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_co
     const fnn_conv_pack_weight_args weight = {.taps = {1, s->taps[1], s->taps[2]}, .w_row = plan->turned ? a->w_channel : a->w_row,
                                               .w_channel = plan->turned ? a->w_row : a->w_channel, .w_tap = {tap[0], tap[1], tap[2]}};
     T *sums = m + FNN_WINOGRAD_PRODUCTS * plan->m_step, *made = sums + plan->sums;
-    const size_t of_all = plan->turned ? s->rows : s->channels, pitch = fnn_winograd_row(of_all);
-    winograd_terms t = {(const T *)a->weight + (plan->turned ? group * s->channels * pitch + row : (group * s->rows + row) * pitch), v, pitch, of_all, 0, s->channels};
+    const size_t cells = fnn_winograd_cells(s), terms = cells * s->channels, of_all = plan->turned ? s->rows : terms, pitch = fnn_winograd_row(of_all);
     const int few = sizeof(T) == 4 && W > 1 && plan->few;     /* the wheel is to stay small: not compiled elsewhere */
+    const T *all = (const T *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row;
+    winograd_terms t = {(const T *)a->weight + (plan->turned ? group * terms * pitch + row : (group * s->rows + row) * pitch), v, pitch, of_all, 0, terms};
     if (few)
-        winograd_few_products(sums, made, &t, (const T *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row, &weight, plan, rows, squares);
-    for (; !few && t.first < s->channels; t.first += t.channels, t.v += t.channels * plan->blocks.pitch) {
-        if (plan->large) {
-            t.channels = s->channels - t.first < plan->depth ? s->channels - t.first : plan->depth;
-            const size_t lines = plan->turned ? t.channels : rows;
-            const ptrdiff_t from = (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row + (ptrdiff_t)t.first * a->w_channel;
-            t.step = plan->turned ? rows : t.channels, t.pitch = fnn_winograd_row(t.step), t.u = made;
-            winograd_weights(made, (const T *)a->weight + from, &weight, lines, t.step);
+        winograd_few_products(sums, made, &t, all, &weight, plan, rows, squares);
+    else if (!plan->large)
+        winograd_multiply(m, sums, &t, plan, tiles, tile, last, squares);
+    for (size_t c = 0, some; !few && plan->large && c < s->channels; c += some) {
+        some = s->channels - c < plan->depth ? s->channels - c : plan->depth;
+        t.step = plan->turned ? rows : cells * some, t.pitch = fnn_winograd_row(t.step), t.channels = some;
+        const size_t u_cell = plan->turned ? some * t.pitch : some;
+        winograd_weights(made, t.step, u_cell, all + (ptrdiff_t)c * a->w_channel, &weight, plan->turned ? some : rows, plan->turned ? rows : some);
+        for (size_t cell = 0; cell < cells; ++cell) {
+            t.u = made + cell * u_cell, t.v = v + (cell * s->channels + c) * plan->blocks.pitch, t.first = c + cell;
+            winograd_multiply(m, sums, &t, plan, tiles, tile, last, squares);
         }
-        if (plan->turned)
-            winograd_turned_products(sums, &t, plan, rows, squares);
-        else
-            winograd_products(m, &t, plan, tiles, tile, last, squares);
     }
     for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS && plan->turned; ++e, m += plan->m_step, sums += squares * width)
         pack_transpose(m, (ptrdiff_t)plan->blocks.pitch, sums, (ptrdiff_t)width, squares, rows, 1);
 }
 
 /* A^T m A + bias of n squares, from m + (6 a + b) step, to the lines of their positions, line_step apart. */
-FNN_INLINE void winograd_output(T *lines, size_t line_step, const T *m, size_t step, const T *bias, size_t n, const int side)
+static void winograd_output(T *lines, size_t line_step, const T *m, size_t step, const T *bias, size_t n)
 {
     for (size_t j = 0; j < n; j += W) {
         V t[4][6], y[4];
@@ -184,19 +193,15 @@ FNN_INLINE void winograd_output(T *lines, size_t line_step, const T *m, size_t s
             TILE_UNROLL for (int a = 0; a < 6; ++a, at += 6 * step)
                 down[a] = v_load(at);
             TILE_OPAQUE(from);
-            winograd_at(of, down, side);
-            TILE_UNROLL for (int r = 0; r < side; ++r)
+            winograd_at(of, down, 4);
+            TILE_UNROLL for (int r = 0; r < 4; ++r)
                 t[r][b] = of[r];
         }
-        TILE_UNROLL for (int r = 0; r < side; ++r) {
-            T *to = lines + (size_t)r * line_step + (size_t)side * j;
-            winograd_at(y, t[r], side);
-            TILE_UNROLL for (int i = 0; i < side && bias; ++i)
+        TILE_UNROLL for (int r = 0; r < 4; ++r) {
+            T *to = lines + (size_t)r * line_step + 4 * j;
+            winograd_at(y, t[r], 4);
+            TILE_UNROLL for (int i = 0; i < 4 && bias; ++i)
                 y[i] = v_add(y[i], v_set(*bias));
-            if (side == 2) {
-                v_store(to, v_zip_low(y[0], y[1])), v_store(to + W, v_zip_high(y[0], y[1]));
-                continue;
-            }
             const V even = v_zip_low(y[0], y[2]), odd = v_zip_low(y[1], y[3]), even2 = v_zip_high(y[0], y[2]), odd2 = v_zip_high(y[1], y[3]);
             v_store(to, v_zip_low(even, odd)), v_store(to + W, v_zip_high(even, odd));
             v_store(to + 2 * W, v_zip_low(even2, odd2)), v_store(to + 3 * W, v_zip_high(even2, odd2));
@@ -207,7 +212,7 @@ FNN_INLINE void winograd_output(T *lines, size_t line_step, const T *m, size_t s
 /* One row's results of a piece to its plane of y; the next row's plane is fetched. */
 static void winograd_place(T *y, const T *lines, size_t line_step, const fnn_conv_shape *s, const winograd_piece *p)
 {
-    const size_t side = fnn_winograd_side(s), down = s->dilation[1] * s->out[2], along = s->dilation[2];
+    const size_t side = FNN_WINOGRAD_SIDE, down = s->dilation[1] * s->out[2], along = s->dilation[2];
     const size_t lines_left = winograd_left(s, p, 1, p->row), rows = lines_left < side * p->rows ? lines_left : side * p->rows;
     const size_t cols = winograd_left(s, p, 2, p->col), width = cols < side * p->cols ? cols : side * p->cols;
     y += p->first[0] * s->out[2] + p->first[1] + side * (p->row * down + p->col * along);
@@ -232,9 +237,9 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
     const fnn_winograd_plan plan = fnn_winograd_make_plan(&s, TILE_LANES, TILE_ROWS, sizeof(T), parts);
     const fnn_winograd_blocks *b = &plan.blocks;
     const gemm_cut tiles = gemm_cut_evenly(s.rows, plan.tile_rows);
-    const size_t y_plane = s.out[1] * s.out[2], y_image = s.groups * s.rows * y_plane, blocks = b->row_blocks * b->col_blocks, line = b->side * b->pitch;
+    const size_t y_plane = s.out[1] * s.out[2], y_image = s.groups * s.rows * y_plane, blocks = b->row_blocks * b->col_blocks, line = FNN_WINOGRAD_SIDE * b->pitch;
     const int tiny = winograd_is_tiny(&s);
-    T *y = (T *)a->scratch + part * plan.size, *lines = y + b->side * line, *v = lines + b->lines + b->gather, *m = v + FNN_WINOGRAD_PRODUCTS * plan.v_step;
+    T *y = (T *)a->scratch + part * plan.size, *lines = y + FNN_WINOGRAD_SIDE * line, *v = lines + b->lines + b->gather, *m = v + FNN_WINOGRAD_PRODUCTS * plan.v_step;
     size_t unit, last;
     fnn_share(s.groups * blocks * plan.tile_parts, 1, part, parts, &unit, &last);
     for (; unit < last; ++unit) {
@@ -252,19 +257,16 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
             for (size_t r = row; r < row_end; ++r) {
                 const size_t o = group * s.rows + r;
                 const T *sums = m + (r - row) * b->pitch, *bias = a->bias ? (const T *)a->bias + o : NULL;
-                if (b->side == 4)
-                    winograd_output(y, line, sums, plan.m_step, bias, squares, 4);
-                else
-                    winograd_output(y, line, sums, plan.m_step, bias, squares, 2);
-                for (size_t i = 0; i < b->side && a->activation; ++i) {
-                    const fnn_map_args map = {y + i * line, y + i * line, b->side * squares, a->p, a->q};
+                winograd_output(y, line, sums, plan.m_step, bias, squares);
+                for (size_t i = 0; i < FNN_WINOGRAD_SIDE && a->activation; ++i) {
+                    const fnn_map_args map = {y + i * line, y + i * line, FNN_WINOGRAD_SIDE * squares, a->p, a->q};
                     a->activation(&map, 0, 1);
                 }
                 T *plane = (T *)a->y + o * y_plane;
                 if (tiny)
                     winograd_place_tiny(plane + block.row * y_image, y_image, y, line, squares);
                 winograd_piece p;
-                for (size_t i = block.row, at = 0; i < block.end && !tiny; i += p.rows, at += b->side * p.rows * p.cols) {
+                for (size_t i = block.row, at = 0; i < block.end && !tiny; i += p.rows, at += FNN_WINOGRAD_SIDE * p.rows * p.cols) {
                     p = winograd_piece_of(&s, b, &block, i);
                     winograd_place(plane + p.image * y_image, y + at, line, &s, &p);
                 }

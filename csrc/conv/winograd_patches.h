@@ -28,7 +28,7 @@ FNN_INLINE winograd_piece winograd_piece_of(const fnn_conv_shape *s, const fnn_w
 /* The positions of a piece's lattice along an axis from its square `square` on. */
 FNN_INLINE size_t winograd_left(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t square)
 {
-    const size_t first = p->first[axis - 1] + fnn_winograd_side(s) * square * s->dilation[axis];
+    const size_t first = p->first[axis - 1] + FNN_WINOGRAD_SIDE * square * s->dilation[axis];
     return first < s->out[axis] ? fnn_conv_ceil(s->out[axis] - first, s->dilation[axis]) : 0;
 }
 
@@ -38,7 +38,7 @@ FNN_INLINE size_t winograd_axis(const fnn_conv_shape *s, const winograd_piece *p
     const ptrdiff_t dilation = (ptrdiff_t)s->dilation[axis], at = (ptrdiff_t)p->first[axis - 1] + s->origin[axis];
     const ptrdiff_t before = at / dilation - (at % dilation < 0), begin = at - before * dilation, end = (ptrdiff_t)s->x_size[axis];
     *size = begin < end ? (end - begin + dilation - 1) / dilation : 0;
-    *first = before + (ptrdiff_t)(fnn_winograd_side(s) * square);
+    *first = before + (ptrdiff_t)(FNN_WINOGRAD_SIDE * square);
     return (size_t)begin;
 }
 
@@ -66,10 +66,10 @@ static size_t winograd_views(winograd_view *view, const T *x, const fnn_conv_sha
     return n;
 }
 
-/* What a view whose columns are not neighbours reads, with zeros outside, as one whose columns are. */
-static winograd_view winograd_gather(T *to, const winograd_view *v, size_t side)
+/* What a view whose columns are not neighbours reads, with zeros outside, as one whose columns are; over: the rows and columns that it has more than its squares. */
+static winograd_view winograd_gather(T *to, const winograd_view *v, const size_t *over)
 {
-    const size_t over = FNN_WINOGRAD_POINTS - side, rows = side * v->rows + over, cols = side * v->cols + over;
+    const size_t rows = FNN_WINOGRAD_SIDE * v->rows + over[0], cols = FNN_WINOGRAD_SIDE * v->cols + over[1];
     const ptrdiff_t begin = v->left < 0 ? -v->left : 0, left = v->width - v->left, end = left < begin ? begin : left < (ptrdiff_t)cols ? left : (ptrdiff_t)cols;
     memset(to, 0, rows * cols * sizeof *to);
     for (size_t r = 0; r < rows; ++r) {
@@ -80,20 +80,20 @@ static winograd_view winograd_gather(T *to, const winograd_view *v, size_t side)
     return (winograd_view){to, (ptrdiff_t)rows, (ptrdiff_t)cols, (ptrdiff_t)cols, 1, 0, 0, v->rows, v->cols};
 }
 
-/* B^T down the columns of a view's rows of squares, from column `shift` on: the six rows of it to `to`, `line` apart, square after square. May write up to a
- * vector too far. Prefetches `ahead` elements further. */
-FNN_INLINE void winograd_down(T *to, size_t line, const winograd_view *v, ptrdiff_t shift, size_t ahead, const int side)
+/* B^T down the columns of a view's rows of squares, from `shift` rows and columns on: the six rows of it to `to`, `line` apart, square after square. May write up
+ * to a vector too far. Prefetches `ahead` elements further. */
+static void winograd_down(T *to, size_t line, const winograd_view *v, const size_t *shift, size_t ahead)
 {
-    const size_t width = (size_t)side * v->cols;
+    const size_t width = FNN_WINOGRAD_SIDE * v->cols;
     for (size_t j = 0; j < width; j += W) {
-        const ptrdiff_t at = v->left + shift + (ptrdiff_t)j;
+        const ptrdiff_t at = v->left + (ptrdiff_t)(shift[1] + j);
         const conv_columns span = conv_columns_of(at, v->width);
         for (size_t r = 0; r < v->rows; ++r) {
-            const ptrdiff_t row = v->row + (ptrdiff_t)r * side;
+            const ptrdiff_t row = v->row + (ptrdiff_t)(shift[0] + r * FNN_WINOGRAD_SIDE);
             const T *x = v->x + row * v->down + at;
             V d[6], t[6];
             TILE_UNROLL for (int a = 0; a < 6; ++a, x += v->down) {
-                if (a < side)
+                if (a < FNN_WINOGRAD_SIDE)
                     tile_prefetch(x + ahead);
                 d[a] = row + a >= 0 && row + a < v->height ? v_load_span(x, span.first, span.end) : v_zero();
             }
@@ -109,52 +109,58 @@ FNN_INLINE void winograd_down(T *to, size_t line, const winograd_view *v, ptrdif
     }
 }
 
-/* B^T along the rows of n squares, from winograd_down's lines of each shift, to v + (6 a + b) step. */
-FNN_INLINE void winograd_along(T *v, size_t step, const T *lines, size_t line, size_t n, const int side)
+/* B^T along the rows of n squares for a row of cells, v_cell apart, from winograd_down's lines of each group of columns, to v + (6 a + b) step. */
+FNN_INLINE void winograd_along(T *v, size_t step, size_t v_cell, const T *lines, size_t line, size_t n, const int cells)
 {
+    const int groups = cells == 1 ? 2 : 3;
     for (int a = 0; a < 6; ++a, lines += line, v += 6 * step)
         for (size_t j = 0; j < n; j += W) {
-            const T *from = lines + (size_t)side * j;
-            V d[6], t[6];
-            TILE_UNROLL for (int i = 0; i < 6; i += side, from += 6 * line) {
-                const V x0 = v_load(from), x1 = v_load(from + W);
-                const V even = v_even(x0, x1), odd = v_odd(x0, x1);
-                if (side == 2) {
-                    d[i] = even, d[i + 1] = odd;
-                } else {
-                    const V x2 = v_load(from + 2 * W), x3 = v_load(from + 3 * W);
-                    const V even2 = v_even(x2, x3), odd2 = v_odd(x2, x3);
-                    d[i] = v_even(even, even2), d[i + 1] = v_even(odd, odd2);
-                    if (i == 0)
-                        d[2] = v_odd(even, even2), d[3] = v_odd(odd, odd2);
-                }
+            const T *from = lines + FNN_WINOGRAD_SIDE * j;
+            V d[12];
+            TILE_UNROLL for (int i = 0; i < 4 * groups; i += 4, from += 6 * line) {
+                const V x0 = v_load(from), x1 = v_load(from + W), x2 = v_load(from + 2 * W), x3 = v_load(from + 3 * W);
+                const V even = v_even(x0, x1), odd = v_odd(x0, x1), even2 = v_even(x2, x3), odd2 = v_odd(x2, x3);
+                d[i] = v_even(even, even2), d[i + 1] = v_even(odd, odd2), d[i + 2] = v_odd(even, even2), d[i + 3] = v_odd(odd, odd2);
             }
-            winograd_bt(t, d);
-            TILE_UNROLL for (int b = 0; b < 6; ++b)
-                v_store(v + (size_t)b * step + j, t[b]);
+            TILE_UNROLL for (int i = 0; i < cells; ++i) {
+                V t[6];
+                winograd_bt(t, d + FNN_WINOGRAD_TAPS * i);
+                TILE_UNROLL for (int b = 0; b < 6; ++b)
+                    v_store(v + (size_t)i * v_cell + (size_t)b * step + j, t[b]);
+            }
         }
 }
 
 FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winograd_view *views, size_t count, size_t plane, size_t channels,
-                                      const fnn_winograd_blocks *b, const int side)
+                                      const fnn_conv_shape *s, const fnn_winograd_blocks *b, const int cells)
 {
+    const size_t v_cell = channels * b->pitch, over[2] = {fnn_winograd_over(s, 1), fnn_winograd_over(s, 2)};
     size_t squares = 0;
-    for (size_t c = 0; c < channels; ++c, v += b->pitch) {
-        T *to = lines;
+    for (size_t c = 0; c < channels; ++c) {
+        winograd_view view[FNN_WINOGRAD_SQUARES];
+        T *gathered = lines + b->lines;
         for (size_t i = 0; i < count; ++i) {
-            winograd_view view = views[i];
-            view.x += c * plane;
-            if (view.along > 1)
-                view = winograd_gather(lines + b->lines, &view, (size_t)side);
-            for (int shift = 0; shift < 6; shift += side)
-                winograd_down(to + (size_t)shift / (size_t)side * 6 * b->line, b->line, &view, shift, 2 * plane, side);
-            to += view.rows * view.cols * (size_t)side;
+            view[i] = views[i];
+            view[i].x += c * plane;
+            if (view[i].along > 1) {
+                view[i] = winograd_gather(gathered, &view[i], over);
+                gathered += view[i].height * view[i].width;
+            }
         }
-        squares = (size_t)(to - lines) / (size_t)side;
-        for (T *end = lines + b->lines; squares % W && to < end; to += b->line)    /* what follows is multiplied, too: slowly where it happens to be subnormal */
-            for (int i = 0; i < side; ++i)
-                v_store(to + i * W, v_zero());
-        winograd_along(v, v_step, lines, b->line, squares, side);
+        for (size_t row = 0; row < fnn_winograd_cells_along(s, 1); ++row) {
+            T *to = lines;
+            for (size_t i = 0; i < count; ++i) {
+                size_t shift[2] = {FNN_WINOGRAD_TAPS * row, 0};
+                for (T *of_group = to; shift[1] < (cells == 1 ? 2 : 3) * FNN_WINOGRAD_SIDE; shift[1] += FNN_WINOGRAD_SIDE, of_group += 6 * b->line)
+                    winograd_down(of_group, b->line, &view[i], shift, 2 * plane);
+                to += view[i].rows * view[i].cols * FNN_WINOGRAD_SIDE;
+            }
+            squares = (size_t)(to - lines) / FNN_WINOGRAD_SIDE;
+            for (T *end = lines + b->lines; squares % W && to < end; to += b->line)    /* what follows is multiplied, too: slowly where it happens to be subnormal */
+                for (int i = 0; i < FNN_WINOGRAD_SIDE; ++i)
+                    v_store(to + i * W, v_zero());
+            winograd_along(v + row * (size_t)cells * v_cell + c * b->pitch, v_step, v_cell, lines, b->line, squares, cells);
+        }
     }
     return squares;
 }
@@ -162,9 +168,9 @@ FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winog
 /* Whether images are a square each, of 4 x 4 with zeros around it. */
 FNN_INLINE int winograd_is_tiny(const fnn_conv_shape *s)
 {
-    int tiny = s->taps[1] == 3;
+    int tiny = 1;
     for (int i = 1; i < 3; ++i)
-        tiny &= s->x_size[i] == 4 && s->out[i] == 4 && s->origin[i] == -1 && s->dilation[i] == 1;
+        tiny &= s->taps[i] == 3 && s->x_size[i] == 4 && s->out[i] == 4 && s->origin[i] == -1 && s->dilation[i] == 1;
     return tiny;
 }
 
@@ -198,7 +204,7 @@ static void winograd_tiny_patches(T *v, size_t v_step, const T *x, size_t image,
         }
 }
 
-/* B^T d B of a block's squares of some channels: v[6 a + b][channel][square]. x: the first image's first channel. Returns how many squares. */
+/* B^T d B of a block's squares of some channels: v[6 a + b][cell][channel][square]. x: the first image's first channel. Returns how many squares. */
 static size_t winograd_patches(T *v, size_t v_step, T *lines, const T *x, const fnn_conv_shape *s, size_t channels, const fnn_winograd_blocks *b, const winograd_block *block)
 {
     winograd_view views[FNN_WINOGRAD_SQUARES];
@@ -207,8 +213,10 @@ static size_t winograd_patches(T *v, size_t v_step, T *lines, const T *x, const 
         winograd_tiny_patches(v, v_step, x + block->row * image, image, block->end - block->row, channels, b->pitch);
         return block->end - block->row;
     }
-    const size_t count = winograd_views(views, x, s, b, block), plane = s->x_size[1] * s->x_size[2];
-    if (b->side == 4)
-        return winograd_patches_of(v, v_step, lines, views, count, plane, channels, b, 4);
-    return winograd_patches_of(v, v_step, lines, views, count, plane, channels, b, 2);
+    const size_t count = winograd_views(views, x, s, b, block), plane = s->x_size[1] * s->x_size[2], cells = fnn_winograd_cells_along(s, 2);
+    if (cells == 1)
+        return winograd_patches_of(v, v_step, lines, views, count, plane, channels, s, b, 1);
+    if (cells == 2)
+        return winograd_patches_of(v, v_step, lines, views, count, plane, channels, s, b, 2);
+    return winograd_patches_of(v, v_step, lines, views, count, plane, channels, s, b, 3);
 }

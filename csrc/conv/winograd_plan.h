@@ -4,16 +4,19 @@
 
 #include "geometry.h"
 
-enum { FNN_WINOGRAD_POINTS = 6, FNN_WINOGRAD_PRODUCTS = FNN_WINOGRAD_POINTS * FNN_WINOGRAD_POINTS };
+enum {
+    FNN_WINOGRAD_TAPS = 3, FNN_WINOGRAD_SIDE = 4,       /* of a cell, and positions of a square, along an axis */
+    FNN_WINOGRAD_POINTS = FNN_WINOGRAD_SIDE + FNN_WINOGRAD_TAPS - 1, FNN_WINOGRAD_PRODUCTS = FNN_WINOGRAD_POINTS * FNN_WINOGRAD_POINTS,
+    FNN_WINOGRAD_CELLS = 3                              /* at most, along an axis */
+};
 
-/* Elements of a row's transformed weights for so many channels, product after product, or of a channel's for so many rows: whole pages of them would share the
- * sets of a cache. */
-static inline size_t fnn_winograd_row(size_t channels) { return FNN_WINOGRAD_PRODUCTS * channels + 16; }
+/* Elements of a row's transformed weights for so many terms, product after product, or of a term's for so many rows: whole pages of them would share the sets of a
+ * cache. */
+static inline size_t fnn_winograd_row(size_t terms) { return FNN_WINOGRAD_PRODUCTS * terms + 16; }
 
 /* How the squares of positions are cut into blocks. With a dilation d an image is as many lattices, of every d-th row and
  * column, as there are first ones; the squares are of neighbours in a lattice. Rows of squares run on over the lattices. */
 typedef struct fnn_winograd_blocks {
-    size_t side;                        /* of a square: 4 positions for 3 taps, 2 for 5 */
     size_t lattices, lattice_rows, row; /* of all images; rows of squares in a lattice; squares in a row */
     size_t rows, cols, squares;         /* of the largest block */
     size_t row_blocks, col_blocks;      /* how many blocks */
@@ -21,12 +24,15 @@ typedef struct fnn_winograd_blocks {
     size_t gather;                      /* and for the lattice's own rows and columns of it */
 } fnn_winograd_blocks;
 
-static inline size_t fnn_winograd_side(const fnn_conv_shape *s) { return FNN_WINOGRAD_POINTS + 1 - s->taps[2]; }
+/* The cells of the taps along an axis. */
+static inline size_t fnn_winograd_cells_along(const fnn_conv_shape *s, int axis) { return fnn_conv_ceil(s->taps[axis], FNN_WINOGRAD_TAPS); }
+
+static inline size_t fnn_winograd_cells(const fnn_conv_shape *s) { return fnn_winograd_cells_along(s, 1) * fnn_winograd_cells_along(s, 2); }
 
 /* The squares of a lattice along an axis. */
 static inline size_t fnn_winograd_squares(const fnn_conv_shape *s, int axis)
 {
-    return fnn_conv_ceil(fnn_conv_ceil(s->out[axis], s->dilation[axis]), fnn_winograd_side(s));
+    return fnn_conv_ceil(fnn_conv_ceil(s->out[axis], s->dilation[axis]), FNN_WINOGRAD_SIDE);
 }
 
 /* And of an image. */
@@ -37,19 +43,20 @@ static inline size_t fnn_winograd_image(const fnn_conv_shape *s)
 
 /* Whether the transformed weights would be more than a good deal of L2: then they are made anew, some rows and a chain of channels at a time, from the weights as
  * they are. */
-static inline int fnn_winograd_is_large(const fnn_conv_shape *s) { return s->rows * s->channels >= 32768; }
+static inline int fnn_winograd_is_large(const fnn_conv_shape *s) { return s->rows * s->channels * fnn_winograd_cells(s) >= 32768; }
 
 /* Whether it pays: with few channels the transforms cost what the multiplications save, too many positions of the squares may be outside, and a single square
  * does not save what packing weights costs. The bits depend on it, hence it on neither batch nor threads. */
 static inline int fnn_conv_is_winograd(const fnn_conv_shape *s, int gradient)
 {
-    const size_t taps = s->taps[1] * s->taps[2], weights = s->rows * s->channels, fewest = taps == 9 ? 3 : 16;
-    if (s->taps[0] != 1 || (s->taps[1] != 3 && s->taps[1] != 5) || s->taps[2] != s->taps[1] || s->out[0] != 1 || s->x_size[0] != 1 || s->step[1] != 1 ||
-        s->step[2] != 1 || s->origin[0] != 0)
+    enum { MOST = FNN_WINOGRAD_TAPS * FNN_WINOGRAD_CELLS };
+    const size_t taps = s->taps[1] * s->taps[2], cells = fnn_winograd_cells(s), fewest = cells == 1 ? 3 : 16;
+    if (s->taps[0] != 1 || s->taps[1] < FNN_WINOGRAD_TAPS || s->taps[1] > MOST || s->taps[2] < FNN_WINOGRAD_TAPS || s->taps[2] > MOST || s->out[0] != 1 ||
+        s->x_size[0] != 1 || s->step[1] != 1 || s->step[2] != 1 || s->origin[0] != 0)
         return 0;
     const size_t squares = fnn_winograd_image(s);
-    return s->rows >= fewest && s->channels >= fewest && weights >= 48 && (gradient || squares >= (fnn_winograd_is_large(s) ? 1 : 4)) &&
-           9 * FNN_WINOGRAD_PRODUCTS * squares <= 5 * taps * s->out[1] * s->out[2];
+    return s->rows >= fewest && s->channels >= fewest && s->rows * s->channels >= 48 && (gradient || squares >= (fnn_winograd_is_large(s) ? 1 : 4)) &&
+           9 * FNN_WINOGRAD_PRODUCTS * cells * squares <= 5 * taps * s->out[1] * s->out[2];
 }
 
 /* Whether there are so few squares that the products' vectors are better off along the rows: the sums are the same. */
@@ -78,12 +85,16 @@ static inline size_t fnn_winograd_rows(size_t row, size_t all, size_t most, size
     return best;
 }
 
+/* The columns that the patches of a square's `cells` along an axis have more than the square, and the groups of as many as it that they are in. */
+static inline size_t fnn_winograd_over(const fnn_conv_shape *s, int axis) { return fnn_winograd_cells_along(s, axis) * FNN_WINOGRAD_TAPS - 1; }
+
+static inline size_t fnn_winograd_groups(size_t cells) { return cells == 1 ? 2 : 3; }
+
 /* Blocks of at most `limit` squares, unless a row has more. lanes: those of vectors that are to be full, or 1: as many rows as there may be. */
 static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size_t limit, size_t lanes, size_t size)
 {
     fnn_winograd_blocks b;
     const size_t line = 64 / size;
-    b.side = fnn_winograd_side(s);
     b.lattices = s->batch * s->dilation[1] * s->dilation[2];
     b.lattice_rows = fnn_winograd_squares(s, 1);
     b.row = fnn_winograd_squares(s, 2);
@@ -94,9 +105,10 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
     b.col_blocks = fnn_conv_ceil(b.row, b.cols);
     b.squares = b.rows * b.cols;
     b.pitch = (fnn_conv_ceil(b.squares, line) | 1) * line;       /* rows an odd number of cache lines apart */
-    b.line = b.side * (b.squares + line) + 3 * line;
-    b.lines = (b.side == 2 ? 3 : 2) * FNN_WINOGRAD_POINTS * b.line;
-    b.gather = s->dilation[2] == 1 ? 0 : fnn_conv_round((b.side * b.rows + FNN_WINOGRAD_POINTS) * (b.side * b.cols + FNN_WINOGRAD_POINTS) + line);
+    b.line = FNN_WINOGRAD_SIDE * (b.squares + line) + 3 * line;
+    b.lines = fnn_winograd_groups(fnn_winograd_cells_along(s, 2)) * FNN_WINOGRAD_POINTS * b.line;
+    const size_t pieces = b.rows < b.rows / b.lattice_rows + 2 ? b.rows : b.rows / b.lattice_rows + 2, reach = FNN_WINOGRAD_SIDE * b.cols + fnn_winograd_over(s, 2);
+    b.gather = s->dilation[2] == 1 ? 0 : fnn_conv_round((FNN_WINOGRAD_SIDE * b.rows + pieces * fnn_winograd_over(s, 1)) * reach + line);
     return b;
 }
 
@@ -125,10 +137,10 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
     p.turned = fnn_winograd_is_turned(s, lanes), p.large = fnn_winograd_is_large(s);
     if (p.turned)
         tile_rows = lanes;
-    const size_t square = FNN_WINOGRAD_PRODUCTS * size * s->channels, tiles = fnn_conv_ceil(s->rows, tile_rows);
+    const size_t cells = fnn_winograd_cells(s), terms = cells * s->channels, square = FNN_WINOGRAD_PRODUCTS * size * terms, tiles = fnn_conv_ceil(s->rows, tile_rows);
     size_t limit = 600000 / square;     /* a good half of L2, unless that is so few that the weights were read over and over */
     limit = limit > FNN_WINOGRAD_SQUARES ? FNN_WINOGRAD_SQUARES : limit < 64 ? 64 : limit;
-    p.depth = fnn_conv_even(s->channels, FNN_WINOGRAD_DEPTH);
+    p.depth = fnn_conv_even(p.large ? s->channels : terms, FNN_WINOGRAD_DEPTH);
     p.blocks = fnn_winograd_cut(s, limit, lanes, size);
     p.tile_parts = 1;
     double least = fnn_winograd_busiest(s, &p.blocks, 1, lanes, parts);
@@ -140,16 +152,17 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
                 p.blocks = blocks, p.tile_parts = n, least = cost;
         }
     }
-    p.few = p.turned && p.large && p.blocks.squares <= FNN_WINOGRAD_FEW && s->taps[2] == 3 && size == sizeof(float);
+    p.few = p.turned && p.large && p.blocks.squares <= FNN_WINOGRAD_FEW && cells == 1 && size == sizeof(float);
     p.tile_rows = tile_rows;
-    const size_t tile = FNN_WINOGRAD_PRODUCTS * size * tile_rows, most = p.large && !p.few ? 450000 / (tile * (p.blocks.pitch + p.depth)) : 300000 / (tile * p.blocks.pitch);
+    const size_t tile = FNN_WINOGRAD_PRODUCTS * size * tile_rows, made = cells * p.depth;     /* terms of weights that are made at a time */
+    const size_t most = p.large && !p.few ? 450000 / (tile * (p.blocks.pitch + made)) : 300000 / (tile * p.blocks.pitch);
     p.tiles = fnn_conv_even(fnn_conv_ceil(tiles, p.tile_parts), most + 1);
     const size_t rows = p.tiles * tile_rows, vectors = fnn_conv_ceil(rows, lanes) * lanes;
-    p.v_step = s->channels * p.blocks.pitch + 64 / size;
+    p.v_step = terms * p.blocks.pitch + 64 / size;
     p.m_step = rows * p.blocks.pitch + 64 / size;
     p.sums = p.turned ? FNN_WINOGRAD_PRODUCTS * p.blocks.squares * vectors : 0;
-    p.u = !p.large ? 0 : p.few ? FNN_WINOGRAD_PRODUCTS * s->channels * p.blocks.squares : p.turned ? p.depth * fnn_winograd_row(rows) : rows * fnn_winograd_row(p.depth);
-    p.size = p.blocks.side * p.blocks.side * p.blocks.pitch + p.blocks.lines + p.blocks.gather + FNN_WINOGRAD_PRODUCTS * (p.v_step + p.m_step) + p.sums + p.u;
+    p.u = !p.large ? 0 : p.few ? FNN_WINOGRAD_PRODUCTS * s->channels * p.blocks.squares : p.turned ? made * fnn_winograd_row(rows) : rows * fnn_winograd_row(made);
+    p.size = FNN_WINOGRAD_SIDE * FNN_WINOGRAD_SIDE * p.blocks.pitch + p.blocks.lines + p.blocks.gather + FNN_WINOGRAD_PRODUCTS * (p.v_step + p.m_step) + p.sums + p.u;
     return p;
 }
 
@@ -164,25 +177,25 @@ typedef struct fnn_winograd_weight_plan {
 static inline fnn_winograd_weight_plan fnn_winograd_make_weight_plan(const fnn_conv_shape *s, size_t weights, size_t lanes, size_t size, size_t parts)
 {
     fnn_winograd_weight_plan p;
-    const size_t line = 64 / size, taps = s->taps[1] * s->taps[2];
+    const size_t line = 64 / size, taps = s->taps[1] * s->taps[2], cells = fnn_winograd_cells(s);
     p.blocks = fnn_winograd_cut(s, 256 / size, 1, size);
     p.pieces = fnn_conv_weight_pieces(s, weights, p.blocks.row_blocks * p.blocks.col_blocks);
     if (p.pieces > 1)
         parts = 1;
     const size_t vectors = fnn_conv_ceil(s->rows, lanes), fewest = fnn_conv_ceil(parts, s->groups ? s->groups : 1);
-    const int by_rows = vectors >= fewest && 5 * s->channels < 2 * s->rows;     /* a share transforms all rows, or all channels, again */
+    const int by_rows = vectors >= fewest && 5 * cells * s->channels < 2 * s->rows;     /* a share transforms all rows, or all channels, again */
     p.rows = fnn_conv_even(by_rows ? fnn_conv_ceil(vectors, fewest) : vectors, fnn_conv_ceil(128, lanes)) * lanes;
     p.row_parts = fnn_conv_ceil(s->rows, p.rows);
-    p.channels = fnn_conv_even(s->channels, 64);
+    p.channels = fnn_conv_even(s->channels, 64 / cells);
     const size_t units = s->groups * p.row_parts, most = fnn_conv_ceil(s->channels, fnn_conv_ceil(parts, units ? units : 1));
     p.channels = p.channels < most ? p.channels : most;
     p.channel_parts = fnn_conv_ceil(s->channels, p.channels);
-    p.turned = p.blocks.side * s->out[2] * lanes;
-    p.v_step = p.channels * p.blocks.pitch + line;
+    p.turned = FNN_WINOGRAD_SIDE * s->out[2] * lanes;
+    p.v_step = cells * p.channels * p.blocks.pitch + line;
     if (FNN_WINOGRAD_PRODUCTS * p.v_step < taps * p.channels * p.rows)      /* in the end they give room to the weights */
         p.v_step = fnn_conv_round(fnn_conv_ceil(taps * p.channels * p.rows, FNN_WINOGRAD_PRODUCTS));
     p.z_step = p.rows * p.blocks.squares + line;
-    p.sums_step = p.channels * p.rows + line;
+    p.sums_step = cells * p.channels * p.rows + line;
     p.size = fnn_conv_round(p.turned) + p.blocks.lines + p.blocks.gather + FNN_WINOGRAD_PRODUCTS * (p.v_step + p.z_step + p.sums_step);
     return p;
 }

@@ -11,22 +11,22 @@
 
 /* A dy A^T of n squares of a row, with vectors along dy's rows, to z + (6 a + b) z_step, squares `width` apart. line: the first of `cols` positions, step
  * apart, of each of the squares' `lines` rows that are there. */
-FNN_INLINE void winograd_gradient(T *z, size_t z_step, size_t width, T *const *line, size_t lines, size_t step, size_t cols, size_t n, const int side)
+FNN_INLINE void winograd_gradient(T *z, size_t z_step, size_t width, T *const *line, size_t lines, size_t step, size_t cols, size_t n)
 {
     for (size_t j = 0; j < n; ++j, z += width) {
         V t[6][4];
-        TILE_ROLL for (int c = 0; c < side; ++c) {
-            const size_t at = (size_t)side * j + (size_t)c;
+        TILE_ROLL for (int c = 0; c < FNN_WINOGRAD_SIDE; ++c) {
+            const size_t at = FNN_WINOGRAD_SIDE * j + (size_t)c;
             V down[4], of[6];
-            TILE_UNROLL for (int r = 0; r < side; ++r)
+            TILE_UNROLL for (int r = 0; r < FNN_WINOGRAD_SIDE; ++r)
                 down[r] = (size_t)r < lines && at < cols ? v_load(line[r] + at * step) : v_zero();
-            winograd_a(of, down, side);
+            winograd_a(of, down, FNN_WINOGRAD_SIDE);
             TILE_UNROLL for (int a = 0; a < 6; ++a)
                 t[a][c] = of[a];
         }
         TILE_ROLL for (int a = 0; a < 6; ++a) {
             V along[6];
-            winograd_a(along, t[a], side);
+            winograd_a(along, t[a], FNN_WINOGRAD_SIDE);
             TILE_UNROLL for (int b = 0; b < 6; ++b)
                 v_store(z + (size_t)(6 * a + b) * z_step, along[b]);
         }
@@ -35,14 +35,14 @@ FNN_INLINE void winograd_gradient(T *z, size_t z_step, size_t width, T *const *l
 
 /* A dy A^T of a block: z[6 a + b], panel by panel as `panels` cuts the rows' vectors, squares x width. dy: the first image's first row. */
 FNN_INLINE void winograd_gradients(T *z, size_t z_step, T *turned, const T *dy, const fnn_conv_shape *s, size_t rows, gemm_cut panels, size_t squares,
-                                   const fnn_winograd_blocks *b, const winograd_block *block, const int side)
+                                   const fnn_winograd_blocks *b, const winograd_block *block)
 {
     const size_t plane = s->out[1] * s->out[2], down = s->dilation[1] * s->out[2], along = s->dilation[2];
     for (size_t i = block->row, at = 0; i < block->end; ++i, at += block->cols) {
         const winograd_piece p = winograd_piece_of(s, b, block, i);
-        const size_t left = winograd_left(s, &p, 1, p.row), most = winograd_left(s, &p, 2, p.col), all = (size_t)side * p.cols, cols = most < all ? most : all;
-        const size_t reach = cols ? (cols - 1) * along + 1 : 0, lines = left < (size_t)side ? left : (size_t)side;
-        const T *from = dy + p.image * s->groups * s->rows * plane + p.first[0] * s->out[2] + p.first[1] + (size_t)side * (p.row * down + p.col * along);
+        const size_t left = winograd_left(s, &p, 1, p.row), most = winograd_left(s, &p, 2, p.col), all = FNN_WINOGRAD_SIDE * p.cols, cols = most < all ? most : all;
+        const size_t reach = cols ? (cols - 1) * along + 1 : 0, lines = left < FNN_WINOGRAD_SIDE ? left : FNN_WINOGRAD_SIDE;
+        const T *from = dy + p.image * s->groups * s->rows * plane + p.first[0] * s->out[2] + p.first[1] + FNN_WINOGRAD_SIDE * (p.row * down + p.col * along);
         T *to = z;
         for (size_t q = 0, r = 0, width; q < panels.parts; ++q, r += width, to += width * squares) {
             width = (panels.low + (q < panels.high)) * W;
@@ -52,20 +52,20 @@ FNN_INLINE void winograd_gradients(T *z, size_t z_step, T *turned, const T *dy, 
                     line[l] = turned + l * reach * W;
                     for (size_t c = 0; c < W && r + v + c < rows; ++c)
                         for (size_t k = 0; k < reach; k += TILE_CACHE_LINE)
-                            tile_prefetch(from + (r + v + c) * plane + (l + (size_t)side) * down + k);
+                            tile_prefetch(from + (r + v + c) * plane + (l + FNN_WINOGRAD_SIDE) * down + k);
                     pack_transpose(line[l], W, from + (r + v) * plane + l * down, (ptrdiff_t)plane, rows - r - v < W ? rows - r - v : W, reach, 1);
                 }
-                winograd_gradient(to + at * width + v, z_step, width, line, lines, along * W, cols, block->cols, side);
+                winograd_gradient(to + at * width + v, z_step, width, line, lines, along * W, cols, block->cols);
             }
         }
     }
 }
 
-/* A block's 36 products added to the sums, [channels][rows] each. */
-static void winograd_weight_products(T *sums, const T *v, const T *z, size_t channels, gemm_cut panels, size_t squares, const fnn_winograd_weight_plan *plan)
+/* A block's 36 products added to the sums, [terms][rows] each. */
+static void winograd_weight_products(T *sums, const T *v, const T *z, size_t terms, gemm_cut panels, size_t squares, const fnn_winograd_weight_plan *plan)
 {
     T result[TILE_SUMS * TILE_LANES];
-    const gemm_cut tiles = gemm_cut_evenly(channels, TILE_ROWS);
+    const gemm_cut tiles = gemm_cut_evenly(terms, TILE_ROWS);
     tile_args t = {0};
     t.a_step = (ptrdiff_t)plan->blocks.pitch, t.c = result, t.k = squares, t.start = TILE_START_ZERO, t.bias_kind = TILE_BIAS_NONE, t.last = TILE_LANES;
     for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, v += plan->v_step, z += plan->z_step, sums += plan->sums_step) {
@@ -87,24 +87,25 @@ static void winograd_weight_products(T *sums, const T *v, const T *z, size_t cha
     }
 }
 
-/* G^T s G of the sums of one channel: taps x rows. */
-FNN_INLINE void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_weight_plan *plan, const int taps)
+/* G^T s G of the sums of a cell of one channel: what it has of its rows and columns of taps, `from` on, to taps x rows. */
+static void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_weight_plan *plan, const size_t *taps, const size_t *from)
 {
     for (size_t r = 0; r < plan->rows; r += W) {
-        V t[5][6];
+        V t[3][6];
         TILE_ROLL for (int b = 0; b < 6; ++b) {
-            V down[6], of[5];
+            V down[6], of[3];
             TILE_UNROLL for (int a = 0; a < 6; ++a)
                 down[a] = winograd_scaled(sums + r, plan->sums_step, a, b);
-            winograd_at(of, down, taps);
-            TILE_UNROLL for (int i = 0; i < taps; ++i)
+            winograd_at(of, down, 3);
+            TILE_UNROLL for (int i = 0; i < 3; ++i)
                 t[i][b] = of[i];
         }
-        TILE_ROLL for (int i = 0; i < taps; ++i) {
-            V along[5];
-            winograd_at(along, t[i], taps);
-            TILE_UNROLL for (int j = 0; j < taps; ++j)
-                v_store(to + (size_t)(taps * i + j) * plan->rows + r, along[j]);
+        for (size_t i = 0; i < 3 && from[0] + i < taps[1]; ++i) {
+            V along[3];
+            winograd_at(along, t[i], 3);
+            TILE_UNROLL for (size_t j = 0; j < 3; ++j)
+                if (from[1] + j < taps[2])
+                    v_store(to + (taps[2] * (from[0] + i) + from[1] + j) * plan->rows + r, along[j]);
         }
     }
 }
@@ -114,7 +115,7 @@ static void winograd_weight_piece(const fnn_conv_weight_args *a, const fnn_winog
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_winograd_blocks *b = &plan->blocks;
-    const size_t taps = s.taps[1] * s.taps[2];
+    const size_t taps = s.taps[1] * s.taps[2], cells = fnn_winograd_cells(&s);
     T *lines = scratch, *v = lines + b->lines + b->gather, *z = v + FNN_WINOGRAD_PRODUCTS * plan->v_step;
     T *sums = z + FNN_WINOGRAD_PRODUCTS * plan->z_step, *turned = sums + FNN_WINOGRAD_PRODUCTS * plan->sums_step;
     size_t unit, last;
@@ -133,17 +134,14 @@ static void winograd_weight_piece(const fnn_conv_weight_args *a, const fnn_winog
             if (fnn_interrupted())
                 return;
             const size_t squares = winograd_patches(v, plan->v_step, lines, x, &s, channels, b, &block);
-            if (b->side == 4)
-                winograd_gradients(z, plan->z_step, turned, dy, &s, rows, panels, squares, b, &block, 4);
-            else
-                winograd_gradients(z, plan->z_step, turned, dy, &s, rows, panels, squares, b, &block, 2);
-            winograd_weight_products(sums, v, z, channels, panels, squares, plan);
+            winograd_gradients(z, plan->z_step, turned, dy, &s, rows, panels, squares, b, &block);
+            winograd_weight_products(sums, v, z, cells * channels, panels, squares, plan);
         }
-        for (size_t c = 0; c < channels; ++c)
-            if (b->side == 4)
-                winograd_weight_sums(v + c * taps * plan->rows, sums + c * plan->rows, plan, 3);
-            else
-                winograd_weight_sums(v + c * taps * plan->rows, sums + c * plan->rows, plan, 5);
+        const T *of = sums;
+        for (size_t from[2] = {0}; from[0] < s.taps[1]; from[0] += FNN_WINOGRAD_TAPS)
+            for (from[1] = 0; from[1] < s.taps[2]; from[1] += FNN_WINOGRAD_TAPS)
+                for (size_t c = 0; c < channels; ++c, of += plan->rows)
+                    winograd_weight_sums(v + c * taps * plan->rows, of, plan, s.taps, from);
         weight_finish(a, v, plan->rows, 1, group, row, rows, taps * channel, taps * (channel + channels));
     }
 }

@@ -193,9 +193,9 @@ cdef void join_axes(size_t *out, const size_t *taps, size_t *size, const size_t 
     out[0] = out[1] = size[0] = size[1] = 1
 
 
-cdef double winograd_terms(size_t taps) noexcept nogil:
-    """The multiplications for a position: 36 for a square of as many as `taps` have with six numbers."""
-    return 36. / ((7 - taps) * (7 - taps))
+cdef double winograd_terms(const size_t *taps) noexcept nogil:
+    """The multiplications for a position: 36 for a square of 4 x 4 and each 3 x 3 of the taps."""
+    return 2.25 * ((taps[1] + 2) // 3 * ((taps[2] + 2) // 3))
 
 
 cdef Scratch scratch_for(size_t size, size_t parts):
@@ -226,7 +226,7 @@ cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, in
     pack.form = FNN_CONV_TILES if turned else args.form
     cdef bint winograd = fnn_conv_by_winograd(args.form)
     cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
-    cdef double terms = args.channels * (winograd_terms(args.taps[2]) if winograd else taps)       # for a position
+    cdef double terms = args.channels * (winograd_terms(args.taps) if winograd else taps)       # for a position
     cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
     cdef cnp.npy_intp elements = 0
     cdef cnp.ndarray packed         # until the end
@@ -356,7 +356,7 @@ cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Co
         args.taps[i], args.dw_taps[i], args.tap_first[i] = t.count, axis.taps, t.first
     join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
     args.winograd = winograd_allowed and conv_weight_winograd(&args)
-    taps = winograd_terms(args.taps[2]) if args.winograd else args.taps[0] * args.taps[1] * <double>args.taps[2]
+    taps = winograd_terms(args.taps) if args.winograd else args.taps[0] * args.taps[1] * <double>args.taps[2]
     cycles += c.batch * <double>args.out[0] * args.out[1] * args.out[2] * c.groups * c.rows * c.channels * taps / (16 if dtype == 0 else 8)
     parts = min(shares(cycles), threads())
     scratch = scratch_for(conv_weight_scratch(&args, dtype, parts), parts)
