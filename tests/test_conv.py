@@ -31,6 +31,14 @@ WINOGRAD = (
     (3, 34, 36, (17, 30), (5, 5), 1, 4, 2, 2),
     (1, 16, 17, (9, 401), (5, 5), 1, (2, 1), 1, 1),
     (19, 24, 34, (4, 4), (3, 3), 1, 1, 1, 2),
+    (1, 20, 24, (8, 7), (5, 5), 1, 2, 1, 1),
+    (2, 16, 20, (13, 22), (7, 7), 1, 3, 1, 1),
+    (1, 8, 9, (10, 30), (9, 6), 1, (4, 2), 1, 1),
+    (3, 27, 16, (9, 20), (3, 5), 1, (1, 2), (2, 3), 1),
+    (1, 3, 10, (36, 40), (7, 7), 2, 3, 1, 1),
+    (2, 20, 16, (21, 18), (5, 7), (1, 2), (2, 3), 1, 1),
+    (2, 36, 16, (18, 21), (5, 5), 2, 2, 1, 2),
+    (1, 8, 8, (8, 900), (5, 5), 2, 2, 1, 1),
 )
 LARGE = (  # the same with weights that are transformed where they are used
     (1, 150, 230, (7, 8), (3, 3), 1, 1, 1, 1),
@@ -38,6 +46,8 @@ LARGE = (  # the same with weights that are transformed where they are used
     (2, 370, 376, (4, 5), (3, 3), 1, 1, 1, 2),
     (2, 190, 180, (9, 11), (3, 3), 1, 2, 2, 1),
     (2, 172, 200, (9, 8), (5, 5), 1, 2, 1, 1),
+    (3, 70, 60, (14, 13), (7, 7), 1, 3, 1, 1),
+    (1, 64, 66, (24, 25), (7, 7), 2, 3, 1, 1),
 )
 IMAGES = (  # enough of them for vectors across the batch
     (16, 6, 16, (14, 14), (5, 5), 1, 0, 1, 1),
@@ -69,7 +79,7 @@ CHANNELS = (  # enough of them for vectors along those of the result
     (2, 24, 88, (6, 10), (5, 3), 1, 2, (1, 2), 2),
     (1, 16, 48, (3, 5, 7), (2, 3, 3), 1, 1, 1, 1),
     (2, 40, 64, (23,), (5,), 2, 3, 1, 1),
-    (1, 64, 48, (7, 7), (5, 4), 1, 2, 1, 1),
+    (1, 64, 48, (7, 7), (5, 2), 1, 2, 1, 1),
     (3, 33, 130, (7, 6), (2, 3), 1, 0, 1, 1),
 )
 SHAPES = (
@@ -88,7 +98,7 @@ SHAPES = (
     (2, 64, 12, (8, 8), (3, 3), 1, 1, 1, 1),
     (5, 40, 70, (4, 4), (3, 3), 1, 1, 1, 1),
     (2, 3, 9, (32, 32), (3, 3), 1, 1, 1, 1),
-    (1, 3, 10, (36, 40), (7, 7), 2, 3, 1, 1),
+    (1, 3, 7, (36, 40), (7, 7), 2, 3, 1, 1),
     (3, 5, 4, (1, 1), (3, 3), 1, 1, 1, 1),
     (2, 4, 4, (6, 6), (3, 3), 4, 1, 1, 1),
     (2, 4, 4, (20, 20), (3, 3), 1, 4, 4, 1),
@@ -115,18 +125,20 @@ def operands(shape, dtype, rng):
 
 
 def sum_of_taps(dtype, dy, x, w, way):
-    """y, dx or dw of a 3 × 3 convolution with padding 1, in this dtype."""
+    """y, dx or dw of a convolution with a square kernel and padding "same", in this dtype."""
+    taps = w.shape[-1]
+    pad = taps // 2
     dy, x, w = (a.astype(dtype) for a in (dy, x, w))
-    padded, dx, dw = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), 0, np.zeros_like(w)
+    padded, dx, dw = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad))), 0, np.zeros_like(w)
     y = 0
     height, width = x.shape[2:]
     dx = np.zeros_like(padded)
-    for i, j in np.ndindex(3, 3):
+    for i, j in np.ndindex(taps, taps):
         window = padded[:, :, i : i + height, j : j + width]
         y = y + np.einsum("nchw,oc->nohw", window, w[:, :, i, j])
         dx[:, :, i : i + height, j : j + width] += np.einsum("nohw,oc->nchw", dy, w[:, :, i, j])
         dw[:, :, i, j] = np.einsum("nohw,nchw->oc", dy, window)
-    return (y, dx[:, :, 1:-1, 1:-1], dw)[way]
+    return (y, dx[:, :, pad:-pad, pad:-pad], dw)[way]
 
 
 def wide(*arrays):
@@ -135,7 +147,12 @@ def wide(*arrays):
 
 def may_be_winograd(shape):
     _, channels, outputs, _, taps, stride, *_, groups = shape
-    return taps in ((3, 3), (5, 5)) and stride == 1 and min(channels, outputs) >= 3 * groups and channels * outputs >= 48 * groups**2
+    steps = np.broadcast_to(stride, len(taps))
+    if len(taps) != 2 or min(taps) < 3 or max(taps) > 9 or max(steps) > 2:
+        return False
+    cells = np.prod([sum(-(-len(range(phase, t, step)) // 3) for phase in range(step)) for t, step in zip(taps, steps, strict=True)])
+    few, many = sorted((channels // groups, outputs // groups))
+    return few >= 3 and few * many >= 48 if cells == 1 else many >= 8 and cells * few >= 27 and 81 * cells <= 20 * np.prod(taps)
 
 
 def check(actual, function, *arrays, options, winograd=False):
@@ -224,19 +241,20 @@ def test_an_image_alone_equals_the_image_in_a_bundle(shape, number, dtype, rng):
         np.testing.assert_array_equal(kernels.conv_backward(dy[i], x[i], w, **options)[0], dx[i])
 
 
-@pytest.mark.parametrize(("channels", "most"), ((4, 4), (16, 2.6), (64, 2.2), (256, 1.1)))
-def test_winograds_errors_are_a_few_times_the_direct_sums(channels, most, dtype, rng):
+@pytest.mark.parametrize(("channels", "taps", "most"), ((4, 3, 4), (16, 3, 2.6), (64, 3, 2.2), (256, 3, 1.1), (16, 5, 2.6), (64, 5, 2.2), (16, 7, 2.6)))
+def test_winograds_errors_are_a_few_times_the_direct_sums(channels, taps, most, dtype, rng):
     """The fewer, the more channels the sum has; those of the weights' gradient 3 to 4 times. A convolution of two images in depth has the same terms, but goes
     the direct way."""
-    x, w, _ = operands((4, channels, 16, (16, 16), (3, 3), 1), dtype, rng)
+    x, w, _ = operands((4, channels, 16, (16, 16), (taps, taps), 1), dtype, rng)
+    pad = taps // 2
     dy = rng.standard_normal((4, 16, 16, 16)).astype(dtype)
     if dtype == np.float32:
-        expected = reference.conv(*wide(x, w), padding=1), *reference.conv_backward(*wide(dy, x, w), padding=1)[:2]
+        expected = reference.conv(*wide(x, w), padding=pad), *reference.conv_backward(*wide(dy, x, w), padding=pad)[:2]
     else:  # long double, by taps
         expected = [sum_of_taps(np.longdouble, dy, x, w, way) for way in range(3)]
-    winograd = kernels.conv(x, w, padding=1), *kernels.conv_backward(dy, x, w, padding=1, bias_gradient=False)[:2]
+    winograd = kernels.conv(x, w, padding=pad), *kernels.conv_backward(dy, x, w, padding=pad, bias_gradient=False)[:2]
     deep, deep_dy = (np.stack([a, np.zeros_like(a)], 2) for a in (x, dy))
-    options = {"padding": (0, 1, 1)}
+    options = {"padding": (0, pad, pad)}
     dx, dw, _ = kernels.conv_backward(deep_dy, deep, w[:, :, None], **options, bias_gradient=False)
     direct = kernels.conv(deep, w[:, :, None], **options)[:, :, 0], dx[:, :, 0], dw[:, :, 0]
     for a, d, e, times in zip(winograd, direct, expected, (most, 2.6, 3.6), strict=True):  # the input's gradient sums 16 channels

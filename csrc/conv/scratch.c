@@ -31,14 +31,14 @@ size_t fnn_conv_packed(const fnn_conv_args *a, fnn_dtype dtype)
     if (a->form == FNN_CONV_CHANNELS)
         return fnn_conv_channels_packed(&s, fnn_gemm_block_sizes[fnn_current_isa][dtype].lanes);
     if (a->form == FNN_CONV_WINOGRAD_TURNED)
-        return s.groups * fnn_winograd_cells(&s) * s.channels * fnn_winograd_row(s.rows);
-    return s.groups * s.rows * (a->form == FNN_CONV_WINOGRAD ? fnn_winograd_row(fnn_winograd_cells(&s) * s.channels) : s.channels * fnn_conv_taps(s.taps));
+        return s.groups * fnn_winograd_cells(s.taps, s.step) * s.channels * fnn_winograd_row(s.rows);
+    return s.groups * s.rows * (a->form == FNN_CONV_WINOGRAD ? fnn_winograd_row(fnn_winograd_cells(s.taps, s.step) * s.channels) : s.channels * fnn_conv_taps(s.taps));
 }
 
 int fnn_conv_weight_winograd(const fnn_conv_weight_args *a)
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
-    return s.channels > 3 && fnn_conv_is_winograd(&s, 1);     /* with three, to transform dy costs as much as is saved */
+    return s.channels * fnn_winograd_cells(s.taps, s.step) > 3 && fnn_conv_is_winograd(&s, 1);     /* with three, to transform dy costs as much as is saved */
 }
 
 size_t fnn_conv_scratch(const fnn_conv_args *a, fnn_dtype dtype, size_t parts)

@@ -156,10 +156,10 @@ static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_co
 {
     const size_t row = conv_first_row(tiles, tile), rows = conv_first_row(tiles, last) - row, width = fnn_conv_ceil(rows, W) * W;
     const ptrdiff_t *tap = a->w_tap;
-    const fnn_conv_pack_weight_args weight = {.taps = {1, s->taps[1], s->taps[2]}, .w_row = plan->turned ? a->w_channel : a->w_row,
+    const fnn_conv_pack_weight_args weight = {.taps = {1, s->taps[1], s->taps[2]}, .step = {1, s->step[1], s->step[2]}, .w_row = plan->turned ? a->w_channel : a->w_row,
                                               .w_channel = plan->turned ? a->w_row : a->w_channel, .w_tap = {tap[0], tap[1], tap[2]}};
     T *sums = m + FNN_WINOGRAD_PRODUCTS * plan->m_step, *made = sums + plan->sums;
-    const size_t cells = fnn_winograd_cells(s), terms = cells * s->channels, of_all = plan->turned ? s->rows : terms, pitch = fnn_winograd_row(of_all);
+    const size_t cells = fnn_winograd_cells(s->taps, s->step), terms = cells * s->channels, of_all = plan->turned ? s->rows : terms, pitch = fnn_winograd_row(of_all);
     const int few = sizeof(T) == 4 && W > 1 && plan->few;     /* the wheel is to stay small: not compiled elsewhere */
     const T *all = (const T *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row;
     winograd_terms t = {(const T *)a->weight + (plan->turned ? group * terms * pitch + row : (group * s->rows + row) * pitch), v, pitch, of_all, 0, terms};

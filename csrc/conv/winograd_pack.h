@@ -81,14 +81,15 @@ static void winograd_weights(T *u, size_t step, size_t u_cell, const T *weight, 
             for (size_t i = 0; i < n && row + WINOGRAD_AHEAD < rows; ++i)
                 tile_prefetch(first + WINOGRAD_AHEAD * a->w_row + (ptrdiff_t)i * a->w_channel);
             const int turned = winograd_taps(g, first, a, 1, n);
-            if (all == 9) {
+            if (fnn_winograd_cells(a->taps, a->step) == 1) {
                 winograd_weight(to, step, g + (turned ? 8 * W : 0), turned ? -W : W, scale, n);
                 continue;
             }
-            for (size_t i = 0; i < a->taps[1]; i += FNN_WINOGRAD_TAPS)
-                for (size_t j = 0; j < taps; j += FNN_WINOGRAD_TAPS, to += u_cell) {
+            for (size_t i = 0; i < fnn_winograd_cells_along(a->taps[1], a->step[1]); ++i)
+                for (size_t j = 0; j < fnn_winograd_cells_along(taps, a->step[2]); ++j, to += u_cell) {
                     for (size_t q = 0; q < 9; ++q) {
-                        const size_t y = i + q / 3, x = j + q % 3, at = turned ? all - 1 - (taps * y + x) : taps * y + x;
+                        const size_t y = fnn_winograd_tap(a->taps[1], a->step[1], i) + q / 3 * a->step[1], x = fnn_winograd_tap(taps, a->step[2], j) + q % 3 * a->step[2];
+                        const size_t at = turned ? all - 1 - (taps * y + x) : taps * y + x;
                         v_store(cell + q * W, y < a->taps[1] && x < taps ? v_load(g + at * W) : v_zero());
                     }
                     winograd_weight(to, step, cell, W, scale, n);
@@ -104,7 +105,7 @@ static void winograd_pack_weight(const fnn_conv_pack_weight_args *args, size_t p
     if (turned)
         by.rows = args->channels, by.channels = args->rows, by.w_row = args->w_channel, by.w_channel = args->w_row;
     const fnn_conv_pack_weight_args *a = &by;
-    const size_t cells = fnn_conv_ceil(a->taps[1], FNN_WINOGRAD_TAPS) * fnn_conv_ceil(a->taps[2], FNN_WINOGRAD_TAPS);
+    const size_t cells = fnn_winograd_cells(a->taps, a->step);
     const size_t step = turned ? a->channels : cells * a->channels, line = fnn_winograd_row(step), group_lines = turned ? cells * a->rows : a->rows;
     size_t unit, last;
     fnn_share(a->groups * a->rows, 1, part, parts, &unit, &last);

@@ -32,12 +32,15 @@ FNN_INLINE size_t winograd_left(const fnn_conv_shape *s, const winograd_piece *p
     return first < s->out[axis] ? fnn_conv_ceil(s->out[axis] - first, s->dilation[axis]) : 0;
 }
 
-/* Of a piece's x along an axis: where the first row or column of its lattice is, how many there are, and which the first square reads first. */
-FNN_INLINE size_t winograd_axis(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t square, ptrdiff_t *size, ptrdiff_t *first)
+/* How far a lattice's rows, or columns, of x are apart: with a dilation or a step, not both. */
+FNN_INLINE size_t winograd_apart(const fnn_conv_shape *s, int axis) { return s->dilation[axis] * s->step[axis]; }
+
+/* Of a piece's x along an axis: where the first row or column of its lattice is, for the taps of a phase, how many there are, and which the first square reads first. */
+FNN_INLINE size_t winograd_axis(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t phase, size_t square, ptrdiff_t *size, ptrdiff_t *first)
 {
-    const ptrdiff_t dilation = (ptrdiff_t)s->dilation[axis], at = (ptrdiff_t)p->first[axis - 1] + s->origin[axis];
-    const ptrdiff_t before = at / dilation - (at % dilation < 0), begin = at - before * dilation, end = (ptrdiff_t)s->x_size[axis];
-    *size = begin < end ? (end - begin + dilation - 1) / dilation : 0;
+    const ptrdiff_t apart = (ptrdiff_t)winograd_apart(s, axis), at = (ptrdiff_t)(p->first[axis - 1] + phase) + s->origin[axis];
+    const ptrdiff_t before = at / apart - (at % apart < 0), begin = at - before * apart, end = (ptrdiff_t)s->x_size[axis];
+    *size = begin < end ? (end - begin + apart - 1) / apart : 0;
     *first = before + (ptrdiff_t)(FNN_WINOGRAD_SIDE * square);
     return (size_t)begin;
 }
@@ -49,8 +52,8 @@ typedef struct winograd_view {
     size_t rows, cols;          /* of squares */
 } winograd_view;
 
-/* The pieces of a block. x: the first image's first channel. */
-static size_t winograd_views(winograd_view *view, const T *x, const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block)
+/* The pieces of a block for the taps of a phase. x: the first image's first channel. */
+static size_t winograd_views(winograd_view *view, const T *x, const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block, const size_t *phase)
 {
     const size_t image = s->groups * s->channels * s->x_size[1] * s->x_size[2];
     winograd_piece p;
@@ -58,9 +61,10 @@ static size_t winograd_views(winograd_view *view, const T *x, const fnn_conv_sha
     for (size_t row = block->row; row < block->end; row += p.rows, ++n) {
         winograd_view *v = &view[n];
         p = winograd_piece_of(s, b, block, row);
-        const size_t down = winograd_axis(s, &p, 1, p.row, &v->height, &v->row), along = winograd_axis(s, &p, 2, p.col, &v->width, &v->left);
+        const size_t down = winograd_axis(s, &p, 1, phase[0], p.row, &v->height, &v->row);
+        const size_t along = winograd_axis(s, &p, 2, phase[1], p.col, &v->width, &v->left);
         v->x = x + p.image * image + down * s->x_size[2] + along;
-        v->down = (ptrdiff_t)(s->dilation[1] * s->x_size[2]), v->along = (ptrdiff_t)s->dilation[2];
+        v->down = (ptrdiff_t)(winograd_apart(s, 1) * s->x_size[2]), v->along = (ptrdiff_t)winograd_apart(s, 2);
         v->rows = p.rows, v->cols = p.cols;
     }
     return n;
@@ -131,10 +135,11 @@ FNN_INLINE void winograd_along(T *v, size_t step, size_t v_cell, const T *lines,
         }
 }
 
+/* Of a phase, whose cells are `cell_rows` rows of `cells`. */
 FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winograd_view *views, size_t count, size_t plane, size_t channels,
-                                      const fnn_conv_shape *s, const fnn_winograd_blocks *b, const int cells)
+                                      const fnn_winograd_blocks *b, size_t v_row, size_t cell_rows, const int cells)
 {
-    const size_t v_cell = channels * b->pitch, over[2] = {fnn_winograd_over(s, 1), fnn_winograd_over(s, 2)};
+    const size_t v_cell = channels * b->pitch, over[2] = {fnn_winograd_over(cell_rows), fnn_winograd_over((size_t)cells)};
     size_t squares = 0;
     for (size_t c = 0; c < channels; ++c) {
         winograd_view view[FNN_WINOGRAD_SQUARES];
@@ -147,7 +152,7 @@ FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winog
                 gathered += view[i].height * view[i].width;
             }
         }
-        for (size_t row = 0; row < fnn_winograd_cells_along(s, 1); ++row) {
+        for (size_t row = 0; row < cell_rows; ++row) {
             T *to = lines;
             for (size_t i = 0; i < count; ++i) {
                 size_t shift[2] = {FNN_WINOGRAD_TAPS * row, 0};
@@ -159,7 +164,7 @@ FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winog
             for (T *end = lines + b->lines; squares % W && to < end; to += b->line)    /* what follows is multiplied, too: slowly where it happens to be subnormal */
                 for (int i = 0; i < FNN_WINOGRAD_SIDE; ++i)
                     v_store(to + i * W, v_zero());
-            winograd_along(v + row * (size_t)cells * v_cell + c * b->pitch, v_step, v_cell, lines, b->line, squares, cells);
+            winograd_along(v + row * v_row + c * b->pitch, v_step, v_cell, lines, b->line, squares, cells);
         }
     }
     return squares;
@@ -213,10 +218,21 @@ static size_t winograd_patches(T *v, size_t v_step, T *lines, const T *x, const 
         winograd_tiny_patches(v, v_step, x + block->row * image, image, block->end - block->row, channels, b->pitch);
         return block->end - block->row;
     }
-    const size_t count = winograd_views(views, x, s, b, block), plane = s->x_size[1] * s->x_size[2], cells = fnn_winograd_cells_along(s, 2);
-    if (cells == 1)
-        return winograd_patches_of(v, v_step, lines, views, count, plane, channels, s, b, 1);
-    if (cells == 2)
-        return winograd_patches_of(v, v_step, lines, views, count, plane, channels, s, b, 2);
-    return winograd_patches_of(v, v_step, lines, views, count, plane, channels, s, b, 3);
+    const size_t plane = s->x_size[1] * s->x_size[2], v_cell = channels * b->pitch, v_row = fnn_winograd_cells_along(s->taps[2], s->step[2]) * v_cell;
+    size_t squares = 0;
+    for (size_t phase[2] = {0}; phase[0] < s->step[1]; ++phase[0], v += v_row) {
+        const size_t cell_rows = fnn_winograd_phase_cells(s->taps[1], s->step[1], phase[0]);
+        for (phase[1] = 0; phase[1] < s->step[2]; ++phase[1]) {
+            const size_t cells = fnn_winograd_phase_cells(s->taps[2], s->step[2], phase[1]), count = winograd_views(views, x, s, b, block, phase);
+            T *of = v + phase[1] * fnn_winograd_phase_cells(s->taps[2], s->step[2], 0) * v_cell;
+            if (cells == 1)
+                squares = winograd_patches_of(of, v_step, lines, views, count, plane, channels, b, v_row, cell_rows, 1);
+            else if (cells == 2)
+                squares = winograd_patches_of(of, v_step, lines, views, count, plane, channels, b, v_row, cell_rows, 2);
+            else
+                squares = winograd_patches_of(of, v_step, lines, views, count, plane, channels, b, v_row, cell_rows, 3);
+        }
+        v += (cell_rows - 1) * v_row;
+    }
+    return squares;
 }

@@ -24,10 +24,28 @@ typedef struct fnn_winograd_blocks {
     size_t gather;                      /* and for the lattice's own rows and columns of it */
 } fnn_winograd_blocks;
 
-/* The cells of the taps along an axis. */
-static inline size_t fnn_winograd_cells_along(const fnn_conv_shape *s, int axis) { return fnn_conv_ceil(s->taps[axis], FNN_WINOGRAD_TAPS); }
+/* The cells along an axis that the taps phase, phase + step, ... have, and all taps. */
+static inline size_t fnn_winograd_phase_cells(size_t taps, size_t step, size_t phase)
+{
+    return taps > phase ? fnn_conv_ceil(fnn_conv_ceil(taps - phase, step), FNN_WINOGRAD_TAPS) : 0;
+}
 
-static inline size_t fnn_winograd_cells(const fnn_conv_shape *s) { return fnn_winograd_cells_along(s, 1) * fnn_winograd_cells_along(s, 2); }
+static inline size_t fnn_winograd_cells_along(size_t taps, size_t step)
+{
+    return fnn_winograd_phase_cells(taps, step, 0) + (step == 1 ? 0 : fnn_winograd_phase_cells(taps, step, 1));
+}
+
+static inline size_t fnn_winograd_cells(const size_t *taps, const size_t *step)
+{
+    return fnn_winograd_cells_along(taps[1], step[1]) * fnn_winograd_cells_along(taps[2], step[2]);
+}
+
+/* The first tap of a cell; the next is `step` further. */
+static inline size_t fnn_winograd_tap(size_t taps, size_t step, size_t cell)
+{
+    const size_t first = fnn_winograd_phase_cells(taps, step, 0), phase = cell >= first;
+    return phase + step * FNN_WINOGRAD_TAPS * (cell - phase * first);
+}
 
 /* The squares of a lattice along an axis. */
 static inline size_t fnn_winograd_squares(const fnn_conv_shape *s, int axis)
@@ -43,19 +61,21 @@ static inline size_t fnn_winograd_image(const fnn_conv_shape *s)
 
 /* Whether the transformed weights would be more than a good deal of L2: then they are made anew, some rows and a chain of channels at a time, from the weights as
  * they are. */
-static inline int fnn_winograd_is_large(const fnn_conv_shape *s) { return s->rows * s->channels * fnn_winograd_cells(s) >= 32768; }
+static inline int fnn_winograd_is_large(const fnn_conv_shape *s) { return s->rows * s->channels * fnn_winograd_cells(s->taps, s->step) >= 32768; }
 
 /* Whether it pays: with few channels the transforms cost what the multiplications save, too many positions of the squares may be outside, and a single square
  * does not save what packing weights costs. The bits depend on it, hence it on neither batch nor threads. */
 static inline int fnn_conv_is_winograd(const fnn_conv_shape *s, int gradient)
 {
     enum { MOST = FNN_WINOGRAD_TAPS * FNN_WINOGRAD_CELLS };
-    const size_t taps = s->taps[1] * s->taps[2], cells = fnn_winograd_cells(s), fewest = cells == 1 ? 3 : 16;
-    if (s->taps[0] != 1 || s->taps[1] < FNN_WINOGRAD_TAPS || s->taps[1] > MOST || s->taps[2] < FNN_WINOGRAD_TAPS || s->taps[2] > MOST || s->out[0] != 1 ||
-        s->x_size[0] != 1 || s->step[1] != 1 || s->step[2] != 1 || s->origin[0] != 0)
+    if (s->taps[0] != 1 || s->out[0] != 1 || s->x_size[0] != 1 || s->origin[0] != 0)
         return 0;
-    const size_t squares = fnn_winograd_image(s);
-    return s->rows >= fewest && s->channels >= fewest && s->rows * s->channels >= 48 && (gradient || squares >= (fnn_winograd_is_large(s) ? 1 : 4)) &&
+    for (int i = 1; i < 3; ++i)
+        if (s->taps[i] < FNN_WINOGRAD_TAPS || s->taps[i] > MOST || s->step[i] > 2 || (s->step[i] == 2 && s->dilation[i] != 1))
+            return 0;
+    const size_t taps = s->taps[1] * s->taps[2], cells = fnn_winograd_cells(s->taps, s->step), squares = fnn_winograd_image(s);
+    const int enough = cells == 1 ? s->rows >= 3 && s->channels >= 3 && s->rows * s->channels >= 48 : s->rows >= 8 && cells * s->channels >= 27;
+    return enough && (gradient || squares >= (fnn_winograd_is_large(s) ? cells : 4)) &&
            9 * FNN_WINOGRAD_PRODUCTS * cells * squares <= 5 * taps * s->out[1] * s->out[2];
 }
 
@@ -85,8 +105,8 @@ static inline size_t fnn_winograd_rows(size_t row, size_t all, size_t most, size
     return best;
 }
 
-/* The columns that the patches of a square's `cells` along an axis have more than the square, and the groups of as many as it that they are in. */
-static inline size_t fnn_winograd_over(const fnn_conv_shape *s, int axis) { return fnn_winograd_cells_along(s, axis) * FNN_WINOGRAD_TAPS - 1; }
+/* The columns that the patches of so many cells of a square have more than it, and the groups of as many that they are in. */
+static inline size_t fnn_winograd_over(size_t cells) { return cells * FNN_WINOGRAD_TAPS - 1; }
 
 static inline size_t fnn_winograd_groups(size_t cells) { return cells == 1 ? 2 : 3; }
 
@@ -106,9 +126,10 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
     b.squares = b.rows * b.cols;
     b.pitch = (fnn_conv_ceil(b.squares, line) | 1) * line;       /* rows an odd number of cache lines apart */
     b.line = FNN_WINOGRAD_SIDE * (b.squares + line) + 3 * line;
-    b.lines = fnn_winograd_groups(fnn_winograd_cells_along(s, 2)) * FNN_WINOGRAD_POINTS * b.line;
-    const size_t pieces = b.rows < b.rows / b.lattice_rows + 2 ? b.rows : b.rows / b.lattice_rows + 2, reach = FNN_WINOGRAD_SIDE * b.cols + fnn_winograd_over(s, 2);
-    b.gather = s->dilation[2] == 1 ? 0 : fnn_conv_round((FNN_WINOGRAD_SIDE * b.rows + pieces * fnn_winograd_over(s, 1)) * reach + line);
+    const size_t down = fnn_winograd_phase_cells(s->taps[1], s->step[1], 0), along = fnn_winograd_phase_cells(s->taps[2], s->step[2], 0);
+    b.lines = fnn_winograd_groups(along) * FNN_WINOGRAD_POINTS * b.line;
+    const size_t pieces = b.rows < b.rows / b.lattice_rows + 2 ? b.rows : b.rows / b.lattice_rows + 2, reach = FNN_WINOGRAD_SIDE * b.cols + fnn_winograd_over(along);
+    b.gather = s->dilation[2] * s->step[2] == 1 ? 0 : fnn_conv_round((FNN_WINOGRAD_SIDE * b.rows + pieces * fnn_winograd_over(down)) * reach + line);
     return b;
 }
 
@@ -137,7 +158,7 @@ static inline fnn_winograd_plan fnn_winograd_make_plan(const fnn_conv_shape *s, 
     p.turned = fnn_winograd_is_turned(s, lanes), p.large = fnn_winograd_is_large(s);
     if (p.turned)
         tile_rows = lanes;
-    const size_t cells = fnn_winograd_cells(s), terms = cells * s->channels, square = FNN_WINOGRAD_PRODUCTS * size * terms, tiles = fnn_conv_ceil(s->rows, tile_rows);
+    const size_t cells = fnn_winograd_cells(s->taps, s->step), terms = cells * s->channels, square = FNN_WINOGRAD_PRODUCTS * size * terms, tiles = fnn_conv_ceil(s->rows, tile_rows);
     size_t limit = 600000 / square;     /* a good half of L2, unless that is so few that the weights were read over and over */
     limit = limit > FNN_WINOGRAD_SQUARES ? FNN_WINOGRAD_SQUARES : limit < 64 ? 64 : limit;
     p.depth = fnn_conv_even(p.large ? s->channels : terms, FNN_WINOGRAD_DEPTH);
@@ -177,7 +198,7 @@ typedef struct fnn_winograd_weight_plan {
 static inline fnn_winograd_weight_plan fnn_winograd_make_weight_plan(const fnn_conv_shape *s, size_t weights, size_t lanes, size_t size, size_t parts)
 {
     fnn_winograd_weight_plan p;
-    const size_t line = 64 / size, taps = s->taps[1] * s->taps[2], cells = fnn_winograd_cells(s);
+    const size_t line = 64 / size, taps = s->taps[1] * s->taps[2], cells = fnn_winograd_cells(s->taps, s->step);
     p.blocks = fnn_winograd_cut(s, 256 / size, 1, size);
     p.pieces = fnn_conv_weight_pieces(s, weights, p.blocks.row_blocks * p.blocks.col_blocks);
     if (p.pieces > 1)
@@ -186,7 +207,7 @@ static inline fnn_winograd_weight_plan fnn_winograd_make_weight_plan(const fnn_c
     const int by_rows = vectors >= fewest && 5 * cells * s->channels < 2 * s->rows;     /* a share transforms all rows, or all channels, again */
     p.rows = fnn_conv_even(by_rows ? fnn_conv_ceil(vectors, fewest) : vectors, fnn_conv_ceil(128, lanes)) * lanes;
     p.row_parts = fnn_conv_ceil(s->rows, p.rows);
-    p.channels = fnn_conv_even(s->channels, 64 / cells);
+    p.channels = fnn_conv_even(s->channels, fnn_conv_ceil(64, cells));
     const size_t units = s->groups * p.row_parts, most = fnn_conv_ceil(s->channels, fnn_conv_ceil(parts, units ? units : 1));
     p.channels = p.channels < most ? p.channels : most;
     p.channel_parts = fnn_conv_ceil(s->channels, p.channels);

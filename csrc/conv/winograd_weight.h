@@ -87,9 +87,11 @@ static void winograd_weight_products(T *sums, const T *v, const T *z, size_t ter
     }
 }
 
-/* G^T s G of the sums of a cell of one channel: what it has of its rows and columns of taps, `from` on, to taps x rows. */
-static void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_weight_plan *plan, const size_t *taps, const size_t *from)
+/* G^T s G of the sums of a cell of one channel: to taps x rows, where its taps are. */
+static void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_weight_plan *plan, const fnn_conv_shape *s, size_t cell)
 {
+    const size_t *taps = s->taps, *step = s->step, cells = fnn_winograd_cells_along(taps[2], step[2]);
+    const size_t row = fnn_winograd_tap(taps[1], step[1], cell / cells), col = fnn_winograd_tap(taps[2], step[2], cell % cells);
     for (size_t r = 0; r < plan->rows; r += W) {
         V t[3][6];
         TILE_ROLL for (int b = 0; b < 6; ++b) {
@@ -100,12 +102,12 @@ static void winograd_weight_sums(T *to, const T *sums, const fnn_winograd_weight
             TILE_UNROLL for (int i = 0; i < 3; ++i)
                 t[i][b] = of[i];
         }
-        for (size_t i = 0; i < 3 && from[0] + i < taps[1]; ++i) {
+        for (size_t i = 0; i < 3 && row + i * step[1] < taps[1]; ++i) {
             V along[3];
             winograd_at(along, t[i], 3);
             TILE_UNROLL for (size_t j = 0; j < 3; ++j)
-                if (from[1] + j < taps[2])
-                    v_store(to + (taps[2] * (from[0] + i) + from[1] + j) * plan->rows + r, along[j]);
+                if (col + j * step[2] < taps[2])
+                    v_store(to + (taps[2] * (row + i * step[1]) + col + j * step[2]) * plan->rows + r, along[j]);
         }
     }
 }
@@ -115,7 +117,7 @@ static void winograd_weight_piece(const fnn_conv_weight_args *a, const fnn_winog
 {
     const fnn_conv_shape s = FNN_CONV_SHAPE(a);
     const fnn_winograd_blocks *b = &plan->blocks;
-    const size_t taps = s.taps[1] * s.taps[2], cells = fnn_winograd_cells(&s);
+    const size_t taps = s.taps[1] * s.taps[2], cells = fnn_winograd_cells(s.taps, s.step);
     T *lines = scratch, *v = lines + b->lines + b->gather, *z = v + FNN_WINOGRAD_PRODUCTS * plan->v_step;
     T *sums = z + FNN_WINOGRAD_PRODUCTS * plan->z_step, *turned = sums + FNN_WINOGRAD_PRODUCTS * plan->sums_step;
     size_t unit, last;
@@ -138,10 +140,9 @@ static void winograd_weight_piece(const fnn_conv_weight_args *a, const fnn_winog
             winograd_weight_products(sums, v, z, cells * channels, panels, squares, plan);
         }
         const T *of = sums;
-        for (size_t from[2] = {0}; from[0] < s.taps[1]; from[0] += FNN_WINOGRAD_TAPS)
-            for (from[1] = 0; from[1] < s.taps[2]; from[1] += FNN_WINOGRAD_TAPS)
-                for (size_t c = 0; c < channels; ++c, of += plan->rows)
-                    winograd_weight_sums(v + c * taps * plan->rows, of, plan, s.taps, from);
+        for (size_t i = 0; i < cells; ++i)
+            for (size_t c = 0; c < channels; ++c, of += plan->rows)
+                winograd_weight_sums(v + c * taps * plan->rows, of, plan, &s, i);
         weight_finish(a, v, plan->rows, 1, group, row, rows, taps * channel, taps * (channel + channels));
     }
 }

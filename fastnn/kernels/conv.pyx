@@ -194,7 +194,7 @@ cdef void join_axes(size_t *out, const size_t *taps, size_t *size, const size_t 
 
 
 cdef double winograd_terms(const size_t *taps) noexcept nogil:
-    """The multiplications for a position: 36 for a square of 4 x 4 and each 3 x 3 of the taps."""
+    """The multiplications for a position, or somewhat fewer with a step of 2: 36 for a square of 4 x 4 and each 3 x 3 of the taps."""
     return 2.25 * ((taps[1] + 2) // 3 * ((taps[2] + 2) // 3))
 
 
@@ -207,7 +207,7 @@ cdef Scratch scratch_for(size_t size, size_t parts):
 cdef int pack_weights(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, cnp.ndarray packed, int dtype) except -1:
     pack.packed, pack.groups, pack.rows, pack.channels = cnp.PyArray_DATA(packed), args.groups, args.rows, args.channels
     for i in range(3):
-        pack.taps[i] = args.taps[i]
+        pack.taps[i], pack.step[i] = args.taps[i], args.step[i]
     args.w_group = args.w_row = args.w_channel = args.w_tap[0] = args.w_tap[1] = args.w_tap[2] = 0
     args.weight = pack.packed
     return launch(kernels.conv_pack_weight[dtype], pack, sizeof(pack[0]), 2.0 * cnp.PyArray_SIZE(packed))
