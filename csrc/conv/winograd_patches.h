@@ -135,11 +135,12 @@ FNN_INLINE void winograd_along(T *v, size_t step, size_t v_cell, const T *lines,
         }
 }
 
-/* Of a phase, whose cells are `cell_rows` rows of `cells`. */
-FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winograd_view *views, size_t count, size_t plane, size_t channels,
-                                      const fnn_winograd_blocks *b, size_t v_row, size_t cell_rows, const int cells)
+/* Of a phase, whose cells are cells[0] rows of cells[1]. */
+static size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winograd_view *views, size_t count, size_t plane, size_t channels, const fnn_winograd_blocks *b,
+                                  size_t v_row, const size_t *cells)
 {
-    const size_t v_cell = channels * b->pitch, over[2] = {fnn_winograd_over(cell_rows), fnn_winograd_over((size_t)cells)};
+    const size_t v_cell = channels * b->pitch, over[2] = {fnn_winograd_over(cells[0]), fnn_winograd_over(cells[1])};
+    const size_t columns = fnn_winograd_groups(cells[1]) * FNN_WINOGRAD_SIDE;
     size_t squares = 0;
     for (size_t c = 0; c < channels; ++c) {
         winograd_view view[FNN_WINOGRAD_SQUARES];
@@ -152,11 +153,11 @@ FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winog
                 gathered += view[i].height * view[i].width;
             }
         }
-        for (size_t row = 0; row < cell_rows; ++row) {
+        for (size_t row = 0; row < cells[0]; ++row) {
             T *to = lines;
             for (size_t i = 0; i < count; ++i) {
                 size_t shift[2] = {FNN_WINOGRAD_TAPS * row, 0};
-                for (T *of_group = to; shift[1] < (cells == 1 ? 2 : 3) * FNN_WINOGRAD_SIDE; shift[1] += FNN_WINOGRAD_SIDE, of_group += 6 * b->line)
+                for (T *of_group = to; shift[1] < columns; shift[1] += FNN_WINOGRAD_SIDE, of_group += 6 * b->line)
                     winograd_down(of_group, b->line, &view[i], shift, 2 * plane);
                 to += view[i].rows * view[i].cols * FNN_WINOGRAD_SIDE;
             }
@@ -164,7 +165,13 @@ FNN_INLINE size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winog
             for (T *end = lines + b->lines; squares % W && to < end; to += b->line)    /* what follows is multiplied, too: slowly where it happens to be subnormal */
                 for (int i = 0; i < FNN_WINOGRAD_SIDE; ++i)
                     v_store(to + i * W, v_zero());
-            winograd_along(v + row * v_row + c * b->pitch, v_step, v_cell, lines, b->line, squares, cells);
+            T *of = v + row * v_row + c * b->pitch;
+            if (cells[1] == 1)
+                winograd_along(of, v_step, v_cell, lines, b->line, squares, 1);
+            else if (cells[1] == 2)
+                winograd_along(of, v_step, v_cell, lines, b->line, squares, 2);
+            else
+                winograd_along(of, v_step, v_cell, lines, b->line, squares, 3);
         }
     }
     return squares;
@@ -220,19 +227,14 @@ static size_t winograd_patches(T *v, size_t v_step, T *lines, const T *x, const 
     }
     const size_t plane = s->x_size[1] * s->x_size[2], v_cell = channels * b->pitch, v_row = fnn_winograd_cells_along(s->taps[2], s->step[2]) * v_cell;
     size_t squares = 0;
-    for (size_t phase[2] = {0}; phase[0] < s->step[1]; ++phase[0], v += v_row) {
-        const size_t cell_rows = fnn_winograd_phase_cells(s->taps[1], s->step[1], phase[0]);
-        for (phase[1] = 0; phase[1] < s->step[2]; ++phase[1]) {
-            const size_t cells = fnn_winograd_phase_cells(s->taps[2], s->step[2], phase[1]), count = winograd_views(views, x, s, b, block, phase);
-            T *of = v + phase[1] * fnn_winograd_phase_cells(s->taps[2], s->step[2], 0) * v_cell;
-            if (cells == 1)
-                squares = winograd_patches_of(of, v_step, lines, views, count, plane, channels, b, v_row, cell_rows, 1);
-            else if (cells == 2)
-                squares = winograd_patches_of(of, v_step, lines, views, count, plane, channels, b, v_row, cell_rows, 2);
-            else
-                squares = winograd_patches_of(of, v_step, lines, views, count, plane, channels, b, v_row, cell_rows, 3);
+    for (size_t phase[2] = {0}; phase[0] < s->step[1]; ++phase[0]) {
+        size_t cells[2] = {fnn_winograd_phase_cells(s->taps[1], s->step[1], phase[0])};
+        T *of = v;
+        for (phase[1] = 0; phase[1] < s->step[2]; ++phase[1], of += cells[1] * v_cell) {
+            cells[1] = fnn_winograd_phase_cells(s->taps[2], s->step[2], phase[1]);
+            squares = winograd_patches_of(of, v_step, lines, views, winograd_views(views, x, s, b, block, phase), plane, channels, b, v_row, cells);
         }
-        v += (cell_rows - 1) * v_row;
+        v += cells[0] * v_row;
     }
     return squares;
 }

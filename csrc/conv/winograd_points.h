@@ -1,10 +1,10 @@
 /* winograd_points.h — Winograd's transforms along one axis, for six numbers from six points: 0, a, -a, b, -b and infinity.
  *
- * n results y of `taps` = 7 - n weights g each, from the six numbers d that they read:
+ * Four results y of three weights g each, from the six numbers d that they read:
  *
  *     y = A^T [(G g) . (B^T d)]         where . multiplies element by element.
  *
- * A has the powers 0 to n - 1 of the points, G those from 0 to taps - 1, divided by a number for each point; B^T the coefficients of the polynomials whose
+ * A has the powers 0 to 3 of the points, G those from 0 to 2, divided by a number for each point; B^T the coefficients of the polynomials whose
  * zeros are the other points. Of the points that a few bits hold, 5/8 and 3/2 have the least rounding errors: half of those of 1 and 2, which have fewer
  * multiplications (Barabasz, Anderson, Soodhalter and Gregg, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks",
  * 2020). */
@@ -39,7 +39,7 @@ FNN_INLINE void winograd_bt(V t[6], const V d[6])
     t[5] = v_fma(product, d[1], v_fnma(sum, d[3], d[5]));
 }
 
-/* A y of n <= 5 numbers for the two points of a pair: 0 is 0 and infinity, 1 is a and -a, 2 is b and -b. */
+/* A y of n = 4 numbers, or G g of n = 3 before the scale, for the two points of a pair: 0 is 0 and infinity, 1 is a and -a, 2 is b and -b. */
 FNN_INLINE void winograd_a_pair(V z[2], const V *y, const int n, const int pair)
 {
     if (pair == 0) {
@@ -47,11 +47,11 @@ FNN_INLINE void winograd_a_pair(V z[2], const V *y, const int n, const int pair)
         return;
     }
     const V p = v_set(pair == 1 ? WINOGRAD_A : WINOGRAD_B), p2 = v_set(pair == 1 ? WINOGRAD_A2 : WINOGRAD_B2);
-    const V even = n == 2 ? y[0] : v_fma(p2, n == 5 ? v_fma(p2, y[4], y[2]) : y[2], y[0]), odd = n <= 3 ? y[1] : v_fma(p2, y[3], y[1]);
+    const V even = v_fma(p2, y[2], y[0]), odd = n == 3 ? y[1] : v_fma(p2, y[3], y[1]);
     z[0] = v_fma(p, odd, even), z[1] = v_fnma(p, odd, even);
 }
 
-/* For all points; G g of as many weights before the scale. */
+/* For all points. */
 FNN_INLINE void winograd_a(V z[6], const V *y, const int n)
 {
     V of[2];
@@ -61,7 +61,7 @@ FNN_INLINE void winograd_a(V z[6], const V *y, const int n)
     winograd_a_pair(z + 3, y, n, 2);
 }
 
-/* A^T m, n <= 5 numbers; G^T of scaled numbers. */
+/* A^T m, n = 4 numbers, or G^T of scaled ones, n = 3. */
 FNN_INLINE void winograd_at(V *y, const V m[6], const int n)
 {
     const V sum_a = v_add(m[1], m[2]), less_a = v_sub(m[1], m[2]), sum_b = v_add(m[3], m[4]), less_b = v_sub(m[3], m[4]);
