@@ -29,6 +29,7 @@ FNN_INLINE void channel_tile_run(const channel_tile_args *t, const int rows, con
             sum[r][v] = t->add ? tile_load(t->c + (r * vecs + v) * TILE_LANES) : tile_zero();
     for (size_t k = t->k; k > 0; --k, ++offset, b += vecs * TILE_LANES) {
         const tile_real *number = t->x + *offset;
+        tile_prefetch(number + TILE_CACHE_LINE);        /* for the positions after these */
         tile_vec x[CHANNEL_VECS];
         TILE_UNROLL for (int v = 0; v < vecs; ++v) {
             x[v] = tile_load(b + v * TILE_LANES);

@@ -55,12 +55,14 @@ static inline fnn_conv_channels_plan fnn_conv_make_channels_plan(const fnn_conv_
     return p;
 }
 
-/* Whether it pays: where patches would be packed; with enough channels to fill vectors, sums so long that turning the results round costs little, and an input
- * that is small enough. */
+/* Whether it pays: where patches would be packed; with enough channels to fill vectors, sums so long that turning the results round costs little, and an input that
+ * is small enough. Without taps, with tall tiles, if more is to be read than written, or many lanes of an image's last vector would be idle. */
 static inline int fnn_conv_is_over_channels(const fnn_conv_shape *s, size_t lanes, size_t tile_rows, size_t size)
 {
-    const size_t taps = fnn_conv_taps(s->taps);
-    if (!fnn_conv_is_packed(s, lanes, tile_rows) || taps <= 1 || s->channels * taps < 100 || s->rows < 2 * lanes || 4 * s->rows < 3 * lanes * fnn_conv_ceil(s->rows, lanes))
+    const size_t taps = fnn_conv_taps(s->taps), positions = s->out[0] * s->out[1] * s->out[2];
+    const int idle = 100 * fnn_conv_ceil(positions, lanes) * lanes > 103 * positions;
+    const int pays = taps > 1 || (FNN_CONV_CHANNELS_VECS(tile_rows) == 4 && (idle || s->channels >= 2 * s->rows));
+    if (!pays || !fnn_conv_is_packed(s, lanes, tile_rows) || s->channels * taps < 100 || s->rows < 2 * lanes || 4 * s->rows < 3 * lanes * fnn_conv_ceil(s->rows, lanes))
         return 0;
     const fnn_conv_channels_plan p = fnn_conv_make_channels_plan(s, lanes, tile_rows, size, 1);
     return fnn_conv_channels_bytes(&p, size) <= FNN_CONV_CHANNELS_BYTES;
