@@ -88,9 +88,9 @@ static void weight_pack_dy(tile_real *to, const tile_real *dy, size_t rows, size
     }
 }
 
-/* A block's columns [0, columns) to the sums, or added to them: columns x the vectors of dy's rows. */
+/* A block's columns [0, columns) to the sums, or added to them: columns x the vectors of dy's rows. apart: they read memory of their own. */
 static void weight_product(tile_real *sums, int add, size_t columns, size_t vectors, const tile_real *x, const ptrdiff_t *offsets, const conv_span *span,
-                           size_t spans, size_t cols, const tile_real *panels, gemm_cut cut)
+                           size_t spans, size_t cols, const tile_real *panels, gemm_cut cut, int apart)
 {
     const gemm_cut tiles = gemm_cut_evenly(columns, TILE_ROWS);
     weight_tile_args t = {.add = add, .step = vectors * TILE_LANES, .x = x, .offsets = offsets, .span = span, .spans = spans};
@@ -99,6 +99,7 @@ static void weight_product(tile_real *sums, int add, size_t columns, size_t vect
         t.sums = sums, t.dy = panels;
         for (size_t q = 0, vecs; q < cut.parts; ++q, t.sums += vecs * TILE_LANES, t.dy += vecs * TILE_LANES * cols) {
             vecs = cut.low + (q < cut.high);
+            t.ahead = apart && q == 0 && s + 1 < tiles.parts ? t.offsets[m] - t.offsets[0] : 0;
             weight_tile_kernels[m][vecs](&t);
         }
     }
@@ -155,7 +156,7 @@ static void direct_weight_piece(const fnn_conv_weight_args *a, const fnn_conv_we
                 if (!packed)
                     weight_pack_dy(panels, dy + span->to, rows, positions, image, extent[0], cols / extent[0], cut);
                 packed = 1;
-                weight_product(sums, block > from, columns, vectors, patches, offsets + (first - c * taps), span, spans, cols, panels, cut);
+                weight_product(sums, block > from, columns, vectors, patches, offsets + (first - c * taps), span, spans, cols, panels, cut, plan->view.in_place && taps == 1);
             }
         }
         for (size_t i = 0; plan->dots && i < groups * rows * columns; ++i)
