@@ -1,32 +1,34 @@
-/* winograd.h — convolutions of 3 x 3 and 5 x 5 with fewer multiplications: F(4 x 4, 3 x 3) and F(2 x 2, 5 x 5) of Lavin and Gray, "Fast Algorithms for
- * Convolutional Neural Networks" (2015), after Winograd.
+/* winograd.h — convolutions of 3 x 3 taps and more with fewer multiplications: F(4 x 4, 3 x 3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural
+ * Networks" (2015), after Winograd.
  *
- * The result is cut into squares of 4 x 4, or of 2 x 2 for 5 x 5 taps, each of which reads a patch d of 6 x 6. With g the weights of a channel,
+ * The result is cut into squares of 4 x 4, each of which reads a patch d of 6 x 6. With g the weights of a channel,
  *
  *     y = A^T [sum over channels of (G g G^T) . (B^T d B)] A        where . multiplies element by element; winograd_points.h has A, B and G.
  *
- * 36 multiplications in place of 144, or of 100. Element (a, b) of the 6 x 6 is a product of matrices of its own, [rows x channels] [channels x squares];
- * the transforms are a few multiply-adds. A sum is chains of up to 64 channels from 0, as gemm/gemm.h's, each of which is added to those before it. The
- * rounding errors are 1 to 2.4 times the direct sum's (more channels, fewer errors), up to 4 times with three or four channels; but an infinity or a NaN in x
- * reaches all results of the squares whose patches have it.
+ * 36 multiplications in place of 144. Larger kernels, up to 9 x 9, are sums of such convolutions: their taps are cut into cells of 3 x 3, with zeros for those that are
+ * not there, which read x three rows or columns apart. With a step of 2 the even and the odd taps along an axis, its phases, have cells of their own, which read every
+ * second row or column. A channel of a cell is a term of the sum.
+ * Element (a, b) of the 6 x 6 is a product of matrices of its own, [rows x terms] [terms x squares]; the transforms are a few multiply-adds. A sum is chains of up to 64
+ * terms from 0, as gemm/gemm.h's, each of which is added to those before it. The rounding errors are 1 to 2.4 times the direct sum's (more terms, fewer errors), up to 4
+ * times with three or four channels; but an infinity or a NaN in x reaches all results of the squares whose patches have it.
  * With a dilation d, the positions of every d-th row and column are convolved by themselves: an image is d x d lattices.
  * Vectors run over squares, in the order (image, lattice, row, column); those of the products over rows where squares are very few.
  * Loops (fnn_winograd_plan has the sizes):
  *   groups, blocks of squares, parts of the rows              a share has a range of these
- *     channels                                               transform the block's patches; they stay in L2
+ *     phases, channels, rows of cells                        transform the block's patches; they stay in L2
  *     a few tiles of rows
- *       chains of channels                                   all at once with packed weights; of many weights, transform theirs (L2)
+ *       chains of terms                                      all at once with packed weights; of many weights, transform theirs (L2)
  *         the 36 products                                    gemm/tile.h; of many weights and a square or two, in registers while the weights are transformed
  *       rows                                                 transform back, bias, activation */
 
-/* Transformed weights of channels [first, first + channels): of rows, or turned of channels, `pitch` apart; from one of the 36 products to the next; and the
- * patches of channel `first`. */
+/* Transformed weights of some terms, before which there were `first`: of rows, or turned of terms, `pitch` apart; from one of the 36 products to the next; and their
+ * patches. */
 typedef struct winograd_terms {
     const T *u, *v;
-    size_t pitch, step, first, channels;
+    size_t pitch, step, first, count;
 } winograd_terms;
 
-/* m[6 a + b][row][square] of tiles [tile, last) of the rows, or that with further channels; u and m begin with the first of these rows. */
+/* m[6 a + b][row][square] of tiles [tile, last) of the rows, or that with further terms; u and m begin with the first of these rows. */
 static void winograd_products(T *m, const winograd_terms *of, const fnn_winograd_plan *plan, gemm_cut tiles, size_t tile, size_t last, size_t squares)
 {
     const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(squares, TILE_LANES), tile_vecs(tiles.low + (tiles.high > 0)));
@@ -35,8 +37,8 @@ static void winograd_products(T *m, const winograd_terms *of, const fnn_winograd
     t.a_step = (ptrdiff_t)of->pitch, t.b_step = t.c_step = t.bias_step = (ptrdiff_t)plan->blocks.pitch;
     t.last = TILE_LANES, t.start = TILE_START_ZERO;
     for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += of->step, v += plan->v_step, m += plan->m_step)
-        for (size_t c = 0; c < of->channels; c += plan->depth) {
-            t.k = of->channels - c < plan->depth ? of->channels - c : plan->depth;
+        for (size_t c = 0; c < of->count; c += plan->depth) {
+            t.k = of->count - c < plan->depth ? of->count - c : plan->depth;
             t.bias_kind = of->first + c ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
             for (size_t q = 0, j = 0, vecs; q < panels.parts; ++q, j += vecs * TILE_LANES) {
                 vecs = panels.low + (q < panels.high);
@@ -63,8 +65,8 @@ static void winograd_turned_products(T *sums, const winograd_terms *of, const fn
     for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += of->step, v += plan->v_step, sums += squares * width)
         for (size_t q = 0, j = 0, vecs; q < panels.parts; ++q, j += vecs * W) {
             vecs = panels.low + (q < panels.high);
-            for (size_t c = 0; c < of->channels; c += plan->depth) {
-                t.k = of->channels - c < plan->depth ? of->channels - c : plan->depth;
+            for (size_t c = 0; c < of->count; c += plan->depth) {
+                t.k = of->count - c < plan->depth ? of->count - c : plan->depth;
                 t.bias_kind = of->first + c ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
                 t.b = u + c * of->pitch + j, t.a = v + c * plan->blocks.pitch, t.bias = t.c = sums + j;
                 for (size_t i = 0, some; i < tiles.parts; ++i, t.a += some, t.bias = t.c += some * width) {
@@ -119,13 +121,13 @@ static void winograd_few_products(T *sums, T *v, const winograd_terms *of, const
     const size_t width = fnn_conv_ceil(rows, W) * W, all = FNN_WINOGRAD_PRODUCTS * squares;
     T g[SOME * 9 * W] = {0}, chain[FNN_WINOGRAD_PRODUCTS * FNN_WINOGRAD_FEW * W], scale[FNN_WINOGRAD_PRODUCTS];
     winograd_scales(scale);
-    for (size_t c = 0; c < of->channels; ++c)
+    for (size_t c = 0; c < of->count; ++c)
         for (size_t e = 0; e < all; ++e)
             v[c * all + e] = of->v[e / squares * plan->v_step + c * plan->blocks.pitch + e % squares];
     for (size_t j = 0; j < rows; j += W, sums += W) {
         const T *from = weight + (ptrdiff_t)j * a->w_channel;
-        for (size_t c = 0, some; c < of->channels; c += some, from += (ptrdiff_t)some * a->w_row) {
-            const size_t of_chain = c % plan->depth, left = of->channels - c < plan->depth - of_chain ? of->channels - c : plan->depth - of_chain;
+        for (size_t c = 0, some; c < of->count; c += some, from += (ptrdiff_t)some * a->w_row) {
+            const size_t of_chain = c % plan->depth, left = of->count - c < plan->depth - of_chain ? of->count - c : plan->depth - of_chain;
             some = left < SOME ? left : SOME;
             if (of_chain == 0)
                 memset(chain, 0, sizeof chain);
@@ -169,7 +171,7 @@ static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_co
         winograd_multiply(m, sums, &t, plan, tiles, tile, last, squares);
     for (size_t c = 0, some; !few && plan->large && c < s->channels; c += some) {
         some = s->channels - c < plan->depth ? s->channels - c : plan->depth;
-        t.step = plan->turned ? rows : cells * some, t.pitch = fnn_winograd_row(t.step), t.channels = some;
+        t.step = plan->turned ? rows : cells * some, t.pitch = fnn_winograd_row(t.step), t.count = some;
         const size_t u_cell = plan->turned ? some * t.pitch : some;
         winograd_weights(made, t.step, u_cell, all + (ptrdiff_t)c * a->w_channel, &weight, plan->turned ? some : rows, plan->turned ? rows : some);
         for (size_t cell = 0; cell < cells; ++cell) {

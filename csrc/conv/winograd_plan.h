@@ -64,7 +64,7 @@ static inline size_t fnn_winograd_image(const fnn_conv_shape *s)
 static inline int fnn_winograd_is_large(const fnn_conv_shape *s) { return s->rows * s->channels * fnn_winograd_cells(s->taps, s->step) >= 32768; }
 
 /* Whether it pays: with few channels the transforms cost what the multiplications save, too many positions of the squares may be outside, and a single square
- * does not save what packing weights costs. The bits depend on it, hence it on neither batch nor threads. */
+ * does not save what packing weights costs, nor do fewer than there are cells of many weights. The bits depend on it, hence it on neither batch nor threads. */
 static inline int fnn_conv_is_winograd(const fnn_conv_shape *s, int gradient)
 {
     enum { MOST = FNN_WINOGRAD_TAPS * FNN_WINOGRAD_CELLS };
@@ -133,13 +133,13 @@ static inline fnn_winograd_blocks fnn_winograd_cut(const fnn_conv_shape *s, size
     return b;
 }
 
-enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96, FNN_WINOGRAD_FEW = 2 };    /* channels of a chain and squares of a block, at most; a few squares */
+enum { FNN_WINOGRAD_DEPTH = 64, FNN_WINOGRAD_SQUARES = 96, FNN_WINOGRAD_FEW = 2 };    /* terms of a chain and squares of a block, at most; a few squares */
 
 /* The convolution. */
 typedef struct fnn_winograd_plan {
     fnn_winograd_blocks blocks;
     int turned, large, few;             /* few: with many weights of 3 x 3 taps in float32, up to FNN_WINOGRAD_FEW squares */
-    size_t depth;                       /* channels of a chain */
+    size_t depth;                       /* terms of a chain */
     size_t tile_rows, tiles, tile_parts;    /* at most in a tile; tiles of rows of the result at a time; pieces that they are cut into, where there are fewer blocks than shares */
     size_t v_step, m_step, sums, u, size;       /* scratch per share, in elements: from one of the 36 matrices to the next; for turned sums; for weights; all */
 } fnn_winograd_plan;

@@ -2,7 +2,7 @@
  *
  *     dg = G^T [sum over squares of (A dy A^T) . (B^T d B)] G
  *
- * 36 products of their own again, [channels x squares] [squares x rows], with vectors along the rows of dy. A block of squares is one chain from 0, blocks are
+ * 36 products of their own again, [terms x squares] [squares x rows], with vectors along the rows of dy. A block of squares is one chain from 0, blocks are
  * added in ascending order; they are cut by the shape and the dtype alone. Loops (fnn_winograd_weight_plan has the sizes):
  *   pieces of the squares, or groups, parts of the rows, parts of the channels          a share has a range of these
  *     blocks of squares                                      transform the patches, and dy's transpose
