@@ -84,6 +84,9 @@ CHANNELS = (  # enough of them for vectors along those of the result
     (2, 110, 64, (7, 9), (1, 1), 1, 0, 1, 1),
     (2, 130, 100, (13, 14), (1, 1), 2, 0, 1, 1),
     (1, 700, 60, (20, 32), (1, 1), 1, 0, 1, 1),
+    (2, 110, 70, (7, 9), (3, 4), 2, 1, 1, 1),  # the places of its gradient have their weights packed together
+    (1, 64, 110, (11, 8), (4, 3), (2, 1), 1, 1, 1),
+    (1, 60, 110, (4, 5, 5), (2, 3, 3), 2, 1, 1, 1),
 )
 SHAPES = (
     (1, 1, 1, (1,), (1,), 1, 0, 1, 1),

@@ -170,34 +170,75 @@ static void conv_over_channels(const fnn_conv_args *a, const fnn_conv_shape *s, 
     }
 }
 
+/* Weights of one of the convolutions that are packed together: where its panels go; its first tap, from the first of all; its taps. */
+typedef struct channel_place {
+    tile_real *to;
+    ptrdiff_t first;
+    size_t taps[3];
+} channel_place;
+
+enum { CHANNEL_PLACES = 8 };
+
+static size_t channel_places(channel_place *place, const fnn_conv_pack_weight_args *a)
+{
+    const size_t all = a->places[0] * a->places[1] * a->places[2];
+    tile_real *to = a->packed;
+    for (size_t q = 0; q < all; ++q) {
+        place[q] = (channel_place){to, 0, {0}};
+        for (size_t axis = 3, left = q; axis-- > 0; left /= a->places[axis]) {
+            const int second = left % a->places[axis] > 0;
+            place[q].first += second ? a->second_first[axis] : 0;
+            place[q].taps[axis] = second ? a->second_taps[axis] : a->taps[axis];
+        }
+        to += a->groups * fnn_conv_ceil(a->rows, TILE_LANES) * TILE_LANES * a->channels * fnn_conv_taps(place[q].taps);
+    }
+    return all;
+}
+
+/* n numbers, `step` apart. */
+static void channel_take(tile_real *to, const tile_real *from, ptrdiff_t step, size_t n)
+{
+    for (; n >= 8; n -= 8, to += 8, from += 8 * step) {
+        const tile_real *half = from + 4 * step;
+        const tile_real a = from[0], b = from[step], c = from[2 * step], d = from[3 * step], e = half[0], f = half[step], g = half[2 * step], h = half[3 * step];
+        to[0] = a, to[1] = b, to[2] = c, to[3] = d, to[4] = e, to[5] = f, to[6] = g, to[7] = h;
+    }
+    for (; n > 0; --n, from += step)
+        *to++ = *from;
+}
+
 /* packed: for each group and each panel of its rows, k x width. */
 static void channel_pack_weight(const fnn_conv_pack_weight_args *a, int in_order, size_t part, size_t parts)
 {
-    const size_t taps = a->taps[0] * a->taps[1] * a->taps[2], k = a->channels * taps, vectors = fnn_conv_ceil(a->rows, TILE_LANES);
+    const size_t vectors = fnn_conv_ceil(a->rows, TILE_LANES);
     const gemm_cut panels = gemm_cut_evenly(vectors, CHANNEL_VECS);
+    channel_place place[CHANNEL_PLACES];
+    const size_t places = channel_places(place, a);
     size_t unit, last;
     fnn_share(a->groups * panels.parts, 1, part, parts, &unit, &last);
     for (; unit < last; ++unit) {
         const size_t group = unit / panels.parts, panel = unit % panels.parts, width = (panels.low + (panel < panels.high)) * TILE_LANES;
         const size_t row = (panel * panels.low + (panel < panels.high ? panel : panels.high)) * TILE_LANES, rows = a->rows - row < width ? a->rows - row : width;
         const tile_real *from = (const tile_real *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row;
-        tile_real *to = (tile_real *)a->packed + (group * vectors * TILE_LANES + row) * k;
-        if (rows < width)
-            memset(to, 0, k * width * sizeof *to);
-        if (in_order) {
-            pack_b(to, width, from, 1, a->w_row, rows, k, 1);
-            continue;
+        tile_real *to[CHANNEL_PLACES];
+        for (size_t q = 0; q < places; ++q) {
+            const size_t k = a->channels * fnn_conv_taps(place[q].taps);
+            to[q] = place[q].to + (group * vectors * TILE_LANES + row) * k;
+            if (rows < width)
+                memset(to[q], 0, k * width * sizeof *to[q]);
+            if (in_order && places == 1)
+                pack_b(to[q], width, from, 1, a->w_row, rows, k, 1);
         }
-        for (size_t c = 0; c < a->channels; ++c, from += a->w_channel) {
+        for (size_t c = 0; c < a->channels && !(in_order && places == 1); ++c, from += a->w_channel) {
             for (size_t r = 0; r < rows; ++r)
                 tile_prefetch(from + 2 * a->w_channel + (ptrdiff_t)r * a->w_row);
-            for (size_t i = 0; i < a->taps[0]; ++i)
-                for (size_t j = 0; j < a->taps[1]; ++j)
-                    for (size_t l = 0; l < a->taps[2]; ++l, to += width) {
-                        const tile_real *w = from + (ptrdiff_t)i * a->w_tap[0] + (ptrdiff_t)j * a->w_tap[1] + (ptrdiff_t)l * a->w_tap[2];
-                        for (size_t r = 0; r < rows; ++r)
-                            to[r] = w[(ptrdiff_t)r * a->w_row];
-                    }
+            for (size_t q = 0; q < places; ++q)
+                for (size_t i = 0; i < place[q].taps[0]; ++i)
+                    for (size_t j = 0; j < place[q].taps[1]; ++j)
+                        for (size_t l = 0; l < place[q].taps[2]; ++l, to[q] += width) {
+                            const tile_real *w = from + place[q].first + (ptrdiff_t)i * a->w_tap[0] + (ptrdiff_t)j * a->w_tap[1] + (ptrdiff_t)l * a->w_tap[2];
+                            channel_take(to[q], w, a->w_row, rows);
+                        }
         }
     }
 }

@@ -16,6 +16,7 @@ cdef extern from "fnn.h" nogil:
 
     cdef enum:
         FNN_CONV_TILES
+        FNN_CONV_CHANNELS
         FNN_CONV_TURNED
         FNN_CONV_WINOGRAD_LARGE
 

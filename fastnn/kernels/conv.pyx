@@ -19,7 +19,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport SIZE_MAX
 from fastnn.kernels._arrays cimport checked, deliver, dtype_index, new, real, same_dtype, target, writeable
 from fastnn.kernels._core cimport Scratch, borrow, conv_form, conv_packed, conv_scratch, conv_weight_scratch, conv_weight_winograd, give_back, kernels, launch, launch_shares, shares, threads
-from fastnn.kernels._fnn cimport FNN_CONV_TILES, FNN_CONV_TURNED, FNN_CONV_WINOGRAD_LARGE, fnn_conv_by_winograd
+from fastnn.kernels._fnn cimport FNN_CONV_CHANNELS, FNN_CONV_TILES, FNN_CONV_TURNED, FNN_CONV_WINOGRAD_LARGE, fnn_conv_by_winograd
 from fastnn.kernels._table cimport fnn_channel_sums_args, fnn_conv_args, fnn_conv_pack_weight_args, fnn_conv_weight_args
 
 import os
@@ -208,9 +208,12 @@ cdef int pack_weights(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, cnp.
     pack.packed, pack.groups, pack.rows, pack.channels = cnp.PyArray_DATA(packed), args.groups, args.rows, args.channels
     for i in range(3):
         pack.taps[i], pack.step[i] = args.taps[i], args.step[i]
-    args.w_group = args.w_row = args.w_channel = args.w_tap[0] = args.w_tap[1] = args.w_tap[2] = 0
-    args.weight = pack.packed
     return launch(kernels.conv_pack_weight[dtype], pack, sizeof(pack[0]), 2.0 * cnp.PyArray_SIZE(packed))
+
+
+cdef void read_packed(fnn_conv_args *args, const void *packed) noexcept:
+    args.weight = packed
+    args.w_group = args.w_row = args.w_channel = args.w_tap[0] = args.w_tap[1] = args.w_tap[2] = 0
 
 
 cdef void read_weights(fnn_conv_args *args, const fnn_conv_pack_weight_args *pack) noexcept:
@@ -221,22 +224,29 @@ cdef void read_weights(fnn_conv_args *args, const fnn_conv_pack_weight_args *pac
 
 
 cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, int typenum, bint turned=False) except -1:
-    """Pack the weights and convolve, with the memory that both need."""
+    """Pack the weights and convolve."""
     args.form = FNN_CONV_TURNED if turned else conv_form(args, dtype, winograd_allowed)
     pack.form = FNN_CONV_TILES if turned else args.form
-    cdef bint winograd = fnn_conv_by_winograd(args.form)
-    cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
-    cdef double terms = args.channels * (winograd_terms(args.taps) if winograd else taps)       # for a position
-    cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
     cdef cnp.npy_intp elements = 0
     cdef cnp.ndarray packed         # until the end
     if args.form == FNN_CONV_WINOGRAD_LARGE:
-        cycles += args.groups * <double>args.rows * args.channels * (20 if dtype == 0 else 40)
         read_weights(args, pack)
     else:
         elements = conv_packed(args, dtype)
         packed = new(1, &elements, typenum)
+        pack.places[0] = pack.places[1] = pack.places[2] = 1
         pack_weights(args, pack, packed, dtype)
+        read_packed(args, pack.packed)
+    return run_packed(args, dtype)
+
+
+cdef int run_packed(fnn_conv_args *args, int dtype) except -1:
+    """Convolve, with the memory that this needs."""
+    cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
+    cdef double terms = args.channels * (winograd_terms(args.taps) if fnn_conv_by_winograd(args.form) else taps)        # for a position
+    cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
+    if args.form == FNN_CONV_WINOGRAD_LARGE:
+        cycles += args.groups * <double>args.rows * args.channels * (20 if dtype == 0 else 40)
     cdef size_t parts = min(shares(cycles), threads())      # the kernels see interrupts
     cdef Scratch scratch = scratch_for(conv_scratch(args, dtype, parts), parts)
     args.scratch = scratch.data
@@ -277,15 +287,85 @@ cdef bint all_are(ptrdiff_t step, ptrdiff_t dilation, const Conv *c) noexcept:
     return c.axis[1].step == c.axis[2].step == step and c.axis[1].dilation == c.axis[2].dilation == dilation
 
 
+cdef void set_place(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, const char *weight, int size, const ptrdiff_t *place, const Conv *c) noexcept:
+    """The convolution for one place between the steps, all but its pointers and its activation. weight: its first element; size: of an element."""
+    cdef ptrdiff_t taps = c.axis[0].taps * c.axis[1].taps * c.axis[2].taps, inner = 1, offset = 0, period, tap
+    cdef const Axis *axis
+    cdef Taps t
+    cdef int i
+    cdef bint empty = False
+    args.batch, args.groups, args.rows, args.channels = c.batch, c.groups, c.channels, c.rows
+    for i in range(2, -1, -1):
+        axis = &c.axis[i]
+        args.out[i], args.x_size[i], args.step[i] = (axis.size - place[i] + axis.step - 1) // axis.step, axis.out, 1
+        args.y_size[i], args.y_step[i], args.y_first[i] = axis.size, axis.step, place[i]
+        # position q = place + j step takes tap t from y's (q + before - t dilation) / step where that is whole: every `period` taps
+        period = axis.step // <ptrdiff_t>gcd(axis.step, axis.dilation)
+        tap = 0
+        while tap < axis.taps and tap < period and (place[i] + axis.before - tap * axis.dilation) % axis.step:
+            tap += 1
+        if tap >= axis.taps or tap >= period:
+            empty, tap, t = True, 0, Taps(0, 0, 1)
+            args.dilation[i], args.origin[i] = 1, 0
+        else:
+            tap += (axis.taps - 1 - tap) // period * period     # the last one, which reads the lowest position
+            args.dilation[i] = period * axis.dilation // axis.step
+            args.origin[i] = (place[i] + axis.before - tap * axis.dilation) // axis.step    # exact
+            t = reaching(tap, -period, tap // period + 1, args.out[i], 1, args.dilation[i], axis.out, &args.origin[i])
+        args.taps[i] = t.count
+        pack.w_tap[i] = t.apart * inner
+        offset += t.first * inner
+        inner *= axis.taps
+    if empty:
+        args.channels = 0
+    if c.axis[0].step * c.axis[1].step * c.axis[2].step == 1:
+        join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
+        for i in range(3):
+            args.y_size[i] = args.out[i]
+    pack.weight = weight + offset * size
+    pack.w_group, pack.w_row, pack.w_channel = c.rows * c.channels * taps, taps, c.channels * taps
+
+
+cdef bint run_together(fnn_conv_args *args, const char *weight, int dtype, int typenum, const ptrdiff_t *places, const Conv *c) except -1:
+    """Convolve for all places, at most two along an axis, from weights that are packed in one go, if they all have the form that can be; or return False."""
+    cdef fnn_conv_args of[8]
+    cdef fnn_conv_pack_weight_args pack[8]
+    cdef ptrdiff_t place[3], size = 4 if dtype == 0 else 8
+    cdef cnp.npy_intp elements = 0, count = places[0] * places[1] * places[2]
+    cdef cnp.ndarray packed
+    cdef char *at
+    cdef int i, n, second
+    for n in range(count):
+        of[n] = args[0]
+        place[0], place[1], place[2] = n // (places[1] * places[2]), n // places[2] % places[1], n % places[2]
+        set_place(&of[n], &pack[n], weight, size, place, c)
+        of[n].form = conv_form(&of[n], dtype, winograd_allowed)
+        if of[n].form != FNN_CONV_CHANNELS:
+            return False
+        elements += conv_packed(&of[n], dtype)
+    packed = new(1, &elements, typenum)
+    pack[0].form = FNN_CONV_CHANNELS
+    for i in range(3):
+        second = (places[1] * places[2] if i == 0 else places[2] if i == 1 else 1) if places[i] == 2 else 0
+        pack[0].places[i], pack[0].second_taps[i] = places[i], of[second].taps[i]
+        pack[0].second_first[i] = (<const char *>pack[second].weight - <const char *>pack[0].weight) // size
+    pack_weights(&of[0], &pack[0], packed, dtype)
+    at = <char *>cnp.PyArray_DATA(packed)
+    for n in range(count):
+        read_packed(&of[n], at)
+        at += conv_packed(&of[n], dtype) * size
+        run_packed(&of[n], dtype)
+    return True
+
+
 cdef int turn_round(cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarray bias, const Conv *c) except -1:
     """x = the transposed convolution of y: a convolution of y for each place that a position of x can have between the steps."""
     cdef fnn_conv_args args
     cdef fnn_conv_pack_weight_args pack
-    cdef ptrdiff_t taps = c.axis[0].taps * c.axis[1].taps * c.axis[2].taps, inner, offset, period, tap, place[3]
+    cdef ptrdiff_t taps = c.axis[0].taps * c.axis[1].taps * c.axis[2].taps, place[3], places[3]
+    cdef int i, dtype = dtype_index(x), typenum = cnp.PyArray_TYPE(x), size = cnp.PyArray_ITEMSIZE(x)
+    cdef const char *first = <const char *>cnp.PyArray_DATA(weight)
     cdef const Axis *axis
-    cdef Taps t
-    cdef int i
-    cdef bint empty
     args.y, args.x, args.bias = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), NULL if bias is None else cnp.PyArray_DATA(bias)
     args.activation, args.p, args.q = NULL, 0, 0
     if c.rows == c.channels == 1 and c.groups > 1 and c.axes == 2 and c.axis[1].size >= 8 and all_are(2, 1, c):
@@ -294,45 +374,19 @@ cdef int turn_round(cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarra
             axis = &c.axis[i]
             args.out[i], args.x_size[i], args.step[i], args.taps[i] = axis.size, axis.out, axis.step, axis.taps
             args.y_size[i], args.y_step[i], args.y_first[i], args.dilation[i], args.origin[i] = axis.size, 1, 0, 1, axis.before
-        pack.weight = <char *>cnp.PyArray_DATA(weight) + (taps - 1) * cnp.PyArray_ITEMSIZE(weight)
+        pack.weight = first + (taps - 1) * size
         pack.w_group, pack.w_row, pack.w_channel = taps, taps, taps
         pack.w_tap[0], pack.w_tap[1], pack.w_tap[2] = -taps, -c.axis[2].taps, -1
-        return run(&args, &pack, dtype_index(x), cnp.PyArray_TYPE(x), True)
-    for place[0] in range(min(c.axis[0].step, c.axis[0].size)):
-        for place[1] in range(min(c.axis[1].step, c.axis[1].size)):
-            for place[2] in range(min(c.axis[2].step, c.axis[2].size)):
-                args.batch, args.groups, args.rows, args.channels = c.batch, c.groups, c.channels, c.rows
-                inner, offset, empty = 1, 0, False
-                for i in range(2, -1, -1):
-                    axis = &c.axis[i]
-                    args.out[i], args.x_size[i], args.step[i] = (axis.size - place[i] + axis.step - 1) // axis.step, axis.out, 1
-                    args.y_size[i], args.y_step[i], args.y_first[i] = axis.size, axis.step, place[i]
-                    # position q = place + j step takes tap t from y's (q + before - t dilation) / step where that is whole: every `period` taps
-                    period = axis.step // <ptrdiff_t>gcd(axis.step, axis.dilation)
-                    tap = 0
-                    while tap < axis.taps and tap < period and (place[i] + axis.before - tap * axis.dilation) % axis.step:
-                        tap += 1
-                    if tap >= axis.taps or tap >= period:
-                        empty, tap, t = True, 0, Taps(0, 0, 1)
-                        args.dilation[i], args.origin[i] = 1, 0
-                    else:
-                        tap += (axis.taps - 1 - tap) // period * period     # the last one, which reads the lowest position
-                        args.dilation[i] = period * axis.dilation // axis.step
-                        args.origin[i] = (place[i] + axis.before - tap * axis.dilation) // axis.step    # exact
-                        t = reaching(tap, -period, tap // period + 1, args.out[i], 1, args.dilation[i], axis.out, &args.origin[i])
-                    args.taps[i] = t.count
-                    pack.w_tap[i] = t.apart * inner
-                    offset += t.first * inner
-                    inner *= axis.taps
-                if empty:
-                    args.channels = 0
-                if c.axis[0].step * c.axis[1].step * c.axis[2].step == 1:
-                    join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
-                    for i in range(3):
-                        args.y_size[i] = args.out[i]
-                pack.weight = <char *>cnp.PyArray_DATA(weight) + offset * cnp.PyArray_ITEMSIZE(weight)
-                pack.w_group, pack.w_row, pack.w_channel = c.rows * c.channels * taps, taps, c.channels * taps
-                run(&args, &pack, dtype_index(x), cnp.PyArray_TYPE(x))
+        return run(&args, &pack, dtype, typenum, True)
+    for i in range(3):
+        places[i] = min(c.axis[i].step, c.axis[i].size)
+    if max(places[0], places[1], places[2]) == 2 and run_together(&args, first, dtype, typenum, places, c):
+        return 0
+    for place[0] in range(places[0]):
+        for place[1] in range(places[1]):
+            for place[2] in range(places[2]):
+                set_place(&args, &pack, first, size, place, c)
+                run(&args, &pack, dtype, typenum)
     return 0
 
 
