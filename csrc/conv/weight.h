@@ -88,7 +88,7 @@ static void weight_pack_dy(tile_real *to, const tile_real *dy, size_t rows, size
     }
 }
 
-/* A block's columns [0, columns) to the sums, or added to them: columns x the vectors of dy's rows. apart: they read memory of their own. */
+/* A block's columns [0, columns) to the sums, or added to them: columns x the vectors of dy's rows. apart: each reads memory of its own. */
 static void weight_product(tile_real *sums, int add, size_t columns, size_t vectors, const tile_real *x, const ptrdiff_t *offsets, const conv_span *span,
                            size_t spans, size_t cols, const tile_real *panels, gemm_cut cut, int apart)
 {
@@ -97,9 +97,12 @@ static void weight_product(tile_real *sums, int add, size_t columns, size_t vect
     for (size_t s = 0, m; s < tiles.parts; ++s, t.offsets += m, sums += m * t.step) {
         m = tiles.low + (s < tiles.high);
         t.sums = sums, t.dy = panels;
+        const size_t next = apart && s + 1 < tiles.parts ? tiles.low + (s + 1 < tiles.high) : 0;     /* columns, whose patches are fetched */
         for (size_t q = 0, vecs; q < cut.parts; ++q, t.sums += vecs * TILE_LANES, t.dy += vecs * TILE_LANES * cols) {
             vecs = cut.low + (q < cut.high);
-            t.ahead = apart && q == 0 && s + 1 < tiles.parts ? t.offsets[m] - t.offsets[0] : 0;
+            for (size_t r = next * q / cut.parts; r < next * (q + 1) / cut.parts; ++r)
+                for (size_t i = 0; i < span->n; i += TILE_CACHE_LINE)
+                    tile_prefetch(x + span->from + t.offsets[m + r] + i);
             weight_tile_kernels[m][vecs](&t);
         }
     }

@@ -11,7 +11,6 @@ typedef struct weight_tile_args {
     const conv_span *span;          /* the positions */
     size_t spans;
     const tile_real *dy;            /* positions x vectors */
-    ptrdiff_t ahead;                /* from the patches to those of the next tile, which are to be fetched; or 0 */
 } weight_tile_args;
 
 typedef void (*weight_tile_kernel)(const weight_tile_args *t);
@@ -44,13 +43,9 @@ FNN_INLINE void weight_tile_run(const weight_tile_args *t, const int rows, const
             x[r] = t->x + span->from + t->offsets[r];
             TILE_OPAQUE(x[r]);
         }
-        for (; i + STEPS <= n; i += STEPS) {
-            if (t->ahead)
-                TILE_UNROLL for (int r = 0; r < rows; ++r)
-                    tile_prefetch(x[r] + t->ahead + i);
+        for (; i + STEPS <= n; i += STEPS)
             TILE_UNROLL for (int q = 0; q < STEPS; ++q, dy += vecs * TILE_LANES)
                 weight_tile_step(sum, x, i + q, dy, rows, vecs);
-        }
         for (; i < n; ++i, dy += vecs * TILE_LANES)
             weight_tile_step(sum, x, i, dy, rows, vecs);
     }
