@@ -220,7 +220,7 @@ KERNEL(conv_forward, conv)
         winograd_forward(a, part, parts);
         return;
     }
-    if (a->form == FNN_CONV_CHANNELS) {
+    if (TILE_LANES > 1 && a->form == FNN_CONV_CHANNELS) {
         conv_over_channels(a, &s, part, parts);
         return;
     }
@@ -342,7 +342,7 @@ KERNEL(conv_pack_weight, conv_pack_weight)
     const size_t taps = a->taps[0] * a->taps[1] * a->taps[2], k = a->channels * taps;
     const int in_order = a->w_tap[2] == 1 && a->w_tap[1] == (ptrdiff_t)a->taps[2] && a->w_tap[0] == (ptrdiff_t)(a->taps[1] * a->taps[2]) &&
                          a->w_channel == (ptrdiff_t)taps;
-    if (a->form == FNN_CONV_CHANNELS) {
+    if (TILE_LANES > 1 && a->form == FNN_CONV_CHANNELS) {
         channel_pack_weight(a, in_order, part, parts);
         return;
     }

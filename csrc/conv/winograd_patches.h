@@ -166,7 +166,9 @@ static size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winograd_
                 for (int i = 0; i < FNN_WINOGRAD_SIDE; ++i)
                     v_store(to + i * W, v_zero());
             T *of = v + row * v_row + c * b->pitch;
-            if (cells[1] == 1)
+            if (W == 1)
+                winograd_along(of, v_step, v_cell, lines, b->line, squares, (int)cells[1]);
+            else if (cells[1] == 1)
                 winograd_along(of, v_step, v_cell, lines, b->line, squares, 1);
             else if (cells[1] == 2)
                 winograd_along(of, v_step, v_cell, lines, b->line, squares, 2);
