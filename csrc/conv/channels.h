@@ -226,10 +226,10 @@ static void channel_pack_weight(const fnn_conv_pack_weight_args *a, int in_order
             to[q] = place[q].to + (group * vectors * TILE_LANES + row) * k;
             if (rows < width)
                 memset(to[q], 0, k * width * sizeof *to[q]);
-            if (in_order && places == 1)
+            if (in_order)       /* of one: places are turned round */
                 pack_b(to[q], width, from, 1, a->w_row, rows, k, 1);
         }
-        for (size_t c = 0; c < a->channels && !(in_order && places == 1); ++c, from += a->w_channel) {
+        for (size_t c = 0; c < a->channels && !in_order; ++c, from += a->w_channel) {
             for (size_t r = 0; r < rows; ++r)
                 tile_prefetch(from + 2 * a->w_channel + (ptrdiff_t)r * a->w_row);
             for (size_t q = 0; q < places; ++q)
