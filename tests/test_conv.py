@@ -278,6 +278,16 @@ def test_an_infinity_reaches_the_results_of_its_squares_only(rng):
     np.testing.assert_array_equal(y, clean)
 
 
+@pytest.mark.parametrize("taps", (3, 5, 7, 9))
+def test_an_infinity_reaches_four_positions_further_at_most(taps, rng):
+    x, w, _ = operands((1, 16, 16, (40, 40), (taps, taps), 1), np.float32, rng)
+    for at in range(16, 24):
+        spoilt = x.copy()
+        spoilt[0, 0, at, at] = np.inf
+        reached = np.argwhere(~np.isfinite(kernels.conv(spoilt, w, padding=taps // 2)[0, 0])) - at
+        assert taps // 2 <= abs(reached).max() <= taps // 2 + 4
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_does_not_matter(layout, dtype, rng):
     x, w, b = operands(SHAPES[5], dtype, rng)
