@@ -1,5 +1,5 @@
 /* depthwise_weight.h — the gradient of the weights of depthwise.h's convolutions: a dot product for every tap, those of a column of the taps together, so that they
- * have their mask in common. The sums have weight_dots.h's virtual lanes, of which number i of a row belongs to lane i mod DOT_LANES. A lane takes images, columns i
+ * have their mask in common, or all nine of 3 x 3. The sums have weight_dots.h's virtual lanes, of which number i of a row belongs to lane i mod DOT_LANES. A lane takes images, columns i
  * and rows in ascending order. A share has a range of the channels. */
 
 enum { DEPTHWISE_DOTS = 3 };        /* taps at a time */
@@ -85,6 +85,37 @@ FNN_INLINE void depthwise_dots(const depthwise_dots_args *d, const fnn_conv_shap
                 v_store(d->sums + (size_t)t * d->sums_tap + v * W, sum[t][v]);
 }
 
+/* All of 3 x 3 neighbours, for n <= W of the lanes: what is read is read once for all rows of taps. sums: of the first tap and lane; col: the column of x that goes with
+ * dy's first. */
+FNN_INLINE void depthwise_nine_dots(T *sums, const T *dy, const T *const *rows, size_t n, ptrdiff_t col, const fnn_conv_shape *s, const int step)
+{
+    const ptrdiff_t width = (ptrdiff_t)s->x_size[2];
+    const depthwise_span span[3] = {depthwise_columns(col, width, step * W), depthwise_columns(col + 1, width, step * W), depthwise_columns(col + 2, width, step * W)};
+    const size_t height = s->out[1];
+    V sum[3][3], y[3] = {v_zero(), v_zero(), v_zero()};
+    TILE_UNROLL for (int i = 0; i < 9; ++i)
+        sum[i / 3][i % 3] = v_load(sums + i * DOT_LANES);
+    for (size_t row = 0; row < height + 2 / step; ++row, dy += s->out[2], rows += step) {      /* of dy, and those of x that its taps are the first to read */
+        TILE_UNROLL for (int t = 2; t > 0; --t)
+            y[t] = y[t - 1];
+        if (row < height)
+            y[0] = v_load_span(dy, 0, n);
+        TILE_UNROLL for (int i = 0; i < step; ++i) {
+            V x[3];
+            if (i > 0 && row == height)
+                break;
+            TILE_UNROLL for (int j = 0; j < 3; ++j)
+                x[j] = depthwise_load(rows[i] + col + j, span[j], step);
+            TILE_UNROLL for (int t = i; t < 3; t += step)
+                if (row >= (size_t)(t / step) && row - (size_t)(t / step) < height)
+                    TILE_UNROLL for (int j = 0; j < 3; ++j)
+                        sum[t][j] = v_fma(y[t / step], x[j], sum[t][j]);
+        }
+    }
+    TILE_UNROLL for (int i = 0; i < 9; ++i)
+        v_store(sums + i * DOT_LANES, sum[i / 3][i % 3]);
+}
+
 static void depthwise_weight_gradient(const fnn_conv_weight_args *a, const fnn_conv_shape *s, size_t part, size_t parts)
 {
     const size_t x_plane = s->x_size[1] * s->x_size[2], y_plane = s->out[1] * s->out[2], taps = s->taps[1] * s->taps[2];
@@ -93,6 +124,7 @@ static void depthwise_weight_gradient(const fnn_conv_weight_args *a, const fnn_c
     const T **rows = (const T **)(zeros + fnn_conv_round(s->x_size[2]));
     depthwise_dots_args d = {.rows = rows, .sums_tap = s->taps[2] * DOT_LANES};
     memset(zeros, 0, s->x_size[2] * sizeof *zeros);
+    const int nine = s->taps[1] == 3 && s->taps[2] == 3 && s->dilation[1] == 1 && s->dilation[2] == 1 && s->step[1] == s->step[2];
     size_t group, last;
     fnn_share(s->groups, 1, part, parts, &group, &last);
     for (; group < last; ++group) {
@@ -106,7 +138,15 @@ static void depthwise_weight_gradient(const fnn_conv_weight_args *a, const fnn_c
                 tile_prefetch(x + i);
             for (size_t i = 0; i < y_plane; i += TILE_CACHE_LINE)
                 tile_prefetch(dy + i);
-            for (size_t j = 0; j < s->out[2]; j += DOT_LANES)
+            for (size_t j = 0; j < s->out[2] && nine; j += W) {
+                const size_t n = s->out[2] - j < W ? s->out[2] - j : W;
+                const ptrdiff_t col = (ptrdiff_t)(j * s->step[2]) + s->origin[2];
+                if (s->step[2] == 1)
+                    depthwise_nine_dots(sums + j % DOT_LANES, dy + j, rows, n, col, s, 1);
+                else
+                    depthwise_nine_dots(sums + j % DOT_LANES, dy + j, rows, n, col, s, 2);
+            }
+            for (size_t j = 0; j < s->out[2] && !nine; j += DOT_LANES)
                 for (size_t tap = 0; tap < s->taps[2]; ++tap) {
                     d.dy = dy + j;
                     d.n = s->out[2] - j < DOT_LANES ? s->out[2] - j : DOT_LANES;
