@@ -49,6 +49,18 @@ LARGE = (  # the same with weights that are transformed where they are used
     (3, 70, 60, (14, 13), (7, 7), 1, 3, 1, 1),
     (1, 64, 66, (24, 25), (7, 7), 2, 3, 1, 1),
 )
+HALVED = (  # 3 x 3 taps with a stride of 2, whose even and odd taps go by ways of their own
+    (1, 16, 16, (32, 32), (3, 3), 2, 1, 1, 1),
+    (3, 40, 36, (31, 29), (3, 3), 2, 1, 1, 1),
+    (2, 34, 40, (32, 66), (3, 3), 2, (1, 0), 1, 1),
+    (2, 64, 80, (31, 32), (3, 3), 2, 1, 1, 2),
+    (1, 24, 20, (16, 450), (3, 3), 2, (1, 2), 1, 1),
+    (2, 20, 33, (29, 30), (3, 3), 2, 2, 1, 1),
+    (1, 18, 20, (64, 65), (3, 3), 2, 0, 1, 1),
+    (1, 150, 230, (15, 16), (3, 3), 2, 1, 1, 1),
+    (5, 200, 180, (16, 14), (3, 3), 2, 1, 1, 1),
+    (2, 182, 190, (17, 16), (3, 3), 2, (0, 1), 1, 1),
+)
 IMAGES = (  # enough of them for vectors across the batch
     (16, 6, 16, (14, 14), (5, 5), 1, 0, 1, 1),
     (31, 1, 6, (12, 13), (5, 5), 1, 2, 1, 1),
@@ -65,6 +77,10 @@ IMAGES = (  # enough of them for vectors across the batch
 DEPTHWISE = (
     (2, 5, 5, (17, 40), (3, 3), 1, 1, 1, 5),
     (1, 4, 4, (20, 37), (5, 5), 2, 2, 1, 4),
+    (2, 4, 4, (21, 70), (3, 3), 2, 1, 1, 4),
+    (2, 3, 3, (1, 41), (3, 3), 1, (1, 0), 1, 3),
+    (2, 3, 3, (2, 38), (3, 3), 2, (1, 2), 1, 3),
+    (2, 3, 3, (9, 40), (3, 3), (2, 1), 1, 1, 3),
     (2, 3, 3, (12, 70), (7, 3), 1, (3, 1), (1, 2), 3),
     (3, 4, 4, (9, 18), (1, 5), 2, (0, 2), 1, 4),
     (2, 3, 3, (33, 5), (4, 2), 2, (1, 4), (2, 3), 3),
@@ -117,6 +133,7 @@ SHAPES = (
     (2, 29, 30, (1, 19), (3, 3), 1, (1, 3), 1, 1),
     *WINOGRAD,
     *LARGE,
+    *HALVED,
     *IMAGES,
     *DEPTHWISE,
     *CHANNELS,
@@ -130,8 +147,8 @@ def operands(shape, dtype, rng):
     return x.astype(dtype), w.astype(dtype), b.astype(dtype)
 
 
-def sum_of_taps(dtype, dy, x, w, way):
-    """y, dx or dw of a convolution with a square kernel and padding "same", in this dtype."""
+def sum_of_taps(dtype, dy, x, w, way, stride=1):
+    """y, dx or dw of a convolution with a square kernel and as many zeros around x as it reaches, in this dtype."""
     taps = w.shape[-1]
     pad = taps // 2
     dy, x, w = (a.astype(dtype) for a in (dy, x, w))
@@ -140,9 +157,10 @@ def sum_of_taps(dtype, dy, x, w, way):
     height, width = x.shape[2:]
     dx = np.zeros_like(padded)
     for i, j in np.ndindex(taps, taps):
-        window = padded[:, :, i : i + height, j : j + width]
+        read = np.s_[:, :, i : i + height : stride, j : j + width : stride]
+        window = padded[read]
         y = y + np.einsum("nchw,oc->nohw", window, w[:, :, i, j])
-        dx[:, :, i : i + height, j : j + width] += np.einsum("nohw,oc->nchw", dy, w[:, :, i, j])
+        dx[read] += np.einsum("nohw,oc->nchw", dy, w[:, :, i, j])
         dw[:, :, i, j] = np.einsum("nohw,nchw->oc", dy, window)
     return (y, dx[:, :, pad:-pad, pad:-pad], dw)[way]
 
@@ -158,6 +176,8 @@ def may_be_winograd(shape):
         return False
     cells = np.prod([sum(-(-len(range(phase, t, step)) // 3) for phase in range(step)) for t, step in zip(taps, steps, strict=True)])
     few, many = sorted((channels // groups, outputs // groups))
+    if tuple(taps) == (3, 3) and min(steps) == 2:
+        return few >= 16
     return few >= 3 and few * many >= 48 if cells == 1 else many >= 8 and cells * few >= 27 and 81 * cells <= 20 * np.prod(taps)
 
 
@@ -212,7 +232,7 @@ def test_padding_by_name(padding, taps, rng):
     check(kernels.conv_backward(dy, x, w, padding=padding, dilation=2), reference.conv_backward, dy, x, w, options={"padding": padding, "dilation": 2})
 
 
-@pytest.mark.parametrize("shape", [SHAPES[i] for i in (2, 3, 5, 6, 7, 9, 11, 13, 15, 18, 19, 21, 22, 23, 24, 25)] + [*WINOGRAD, *LARGE, *IMAGES, *DEPTHWISE, *CHANNELS], ids=str)
+@pytest.mark.parametrize("shape", [SHAPES[i] for i in (2, 3, 5, 6, 7, 9, 11, 13, 15, 18, 19, 21, 22, 23, 24, 25)] + [*WINOGRAD, *LARGE, *HALVED, *IMAGES, *DEPTHWISE, *CHANNELS], ids=str)
 def test_is_bitwise_equal_across_instruction_sets_and_threads(shape, dtype, rng):
     x, w, b = operands(shape, dtype, rng)
     options = dict(zip(("stride", "padding", "dilation", "groups"), shape[-4:], strict=True))
@@ -222,15 +242,16 @@ def test_is_bitwise_equal_across_instruction_sets_and_threads(shape, dtype, rng)
 
 
 def test_an_image_and_two_equal_those_in_a_batch(dtype, rng):
-    for shape in (SHAPES[4], SHAPES[12], SHAPES[13], SHAPES[14], SHAPES[27], LARGE[1], LARGE[3]):
+    for shape in (SHAPES[4], SHAPES[12], SHAPES[13], SHAPES[14], SHAPES[27], LARGE[1], LARGE[3], HALVED[1], HALVED[8]):
         x, w, b = operands(shape, dtype, rng)
-        y = kernels.conv(x, w, b, padding=1)
+        options = {"stride": shape[5], "padding": 1}
+        y = kernels.conv(x, w, b, **options)
         dy = rng.standard_normal(y.shape).astype(dtype)
-        dx = kernels.conv_backward(dy, x, w, padding=1)[0]
+        dx = kernels.conv_backward(dy, x, w, **options)[0]
         for i in range(len(x)):
             for some in (i, slice(i, i + 2)):
-                np.testing.assert_array_equal(kernels.conv(x[some], w, b, padding=1), y[some])
-                np.testing.assert_array_equal(kernels.conv_backward(dy[some], x[some], w, padding=1)[0], dx[some])
+                np.testing.assert_array_equal(kernels.conv(x[some], w, b, **options), y[some])
+                np.testing.assert_array_equal(kernels.conv_backward(dy[some], x[some], w, **options)[0], dx[some])
 
 
 @pytest.mark.parametrize("number", (1, np.inf, np.nan))
@@ -247,25 +268,30 @@ def test_an_image_alone_equals_the_image_in_a_bundle(shape, number, dtype, rng):
         np.testing.assert_array_equal(kernels.conv_backward(dy[i], x[i], w, **options)[0], dx[i])
 
 
-@pytest.mark.parametrize(("channels", "taps", "most"), ((4, 3, 4), (16, 3, 2.6), (64, 3, 2.2), (256, 3, 1.1), (16, 5, 2.6), (64, 5, 2.2), (16, 7, 2.6)))
-def test_winograds_errors_are_a_few_times_the_direct_sums(channels, taps, most, dtype, rng):
+@pytest.mark.parametrize(
+    ("channels", "taps", "stride", "most"),
+    ((4, 3, 1, 4), (16, 3, 1, 2.6), (64, 3, 1, 2.2), (256, 3, 1, 1.1), (16, 5, 1, 2.6), (64, 5, 1, 2.2), (16, 7, 1, 2.6), (16, 3, 2, 1.8), (256, 3, 2, 0.8)),
+)
+def test_winograds_errors_are_a_few_times_the_direct_sums(channels, taps, stride, most, dtype, rng):
     """The fewer, the more channels the sum has; those of the weights' gradient 3 to 4 times. A convolution of two images in depth has the same terms, but goes
     the direct way."""
-    x, w, _ = operands((4, channels, 16, (16, 16), (taps, taps), 1), dtype, rng)
+    x, w, _ = operands((4, channels, 16, (16 * stride, 16 * stride), (taps, taps), 1), dtype, rng)
     pad = taps // 2
+    options = {"stride": stride, "padding": pad}
     dy = rng.standard_normal((4, 16, 16, 16)).astype(dtype)
     if dtype == np.float32:
-        expected = reference.conv(*wide(x, w), padding=pad), *reference.conv_backward(*wide(dy, x, w), padding=pad)[:2]
+        expected = reference.conv(*wide(x, w), **options), *reference.conv_backward(*wide(dy, x, w), **options)[:2]
     else:  # long double, by taps
-        expected = [sum_of_taps(np.longdouble, dy, x, w, way) for way in range(3)]
-    winograd = kernels.conv(x, w, padding=pad), *kernels.conv_backward(dy, x, w, padding=pad, bias_gradient=False)[:2]
+        expected = [sum_of_taps(np.longdouble, dy, x, w, way, stride) for way in range(3)]
+    winograd = kernels.conv(x, w, **options), *kernels.conv_backward(dy, x, w, **options, bias_gradient=False)[:2]
     deep, deep_dy = (np.stack([a, np.zeros_like(a)], 2) for a in (x, dy))
-    options = {"padding": (0, pad, pad)}
+    options = {"stride": (1, stride, stride), "padding": (0, pad, pad)}
     dx, dw, _ = kernels.conv_backward(deep_dy, deep, w[:, :, None], **options, bias_gradient=False)
     direct = kernels.conv(deep, w[:, :, None], **options)[:, :, 0], dx[:, :, 0], dw[:, :, 0]
-    for a, d, e, times in zip(winograd, direct, expected, (most, 2.6, 3.6), strict=True):  # the input's gradient sums 16 channels
+    times = (most, 2.6, 3.6) if stride == 1 else (most, 3.1)  # the input's gradient sums 16 channels; that of weights with a stride goes the direct way, too
+    for most, a, d, e in zip(times, winograd, direct, expected, strict=False):
         assert not np.array_equal(a, d)
-        assert np.sqrt(np.mean((a - e) ** 2)) < times * np.sqrt(np.mean((d - e) ** 2))
+        assert np.sqrt(np.mean((a - e) ** 2)) < most * np.sqrt(np.mean((d - e) ** 2))
 
 
 def test_an_infinity_reaches_the_results_of_its_squares_only(rng):
@@ -278,14 +304,14 @@ def test_an_infinity_reaches_the_results_of_its_squares_only(rng):
     np.testing.assert_array_equal(y, clean)
 
 
-@pytest.mark.parametrize("taps", (3, 5, 7, 9))
-def test_an_infinity_reaches_four_positions_further_at_most(taps, rng):
+@pytest.mark.parametrize(("taps", "stride"), ((3, 1), (5, 1), (7, 1), (9, 1), (3, 2), (7, 2)))
+def test_an_infinity_reaches_four_positions_further_at_most(taps, stride, rng):
     x, w, _ = operands((1, 16, 16, (40, 40), (taps, taps), 1), np.float32, rng)
     for at in range(16, 24):
         spoilt = x.copy()
         spoilt[0, 0, at, at] = np.inf
-        reached = np.argwhere(~np.isfinite(kernels.conv(spoilt, w, padding=taps // 2)[0, 0])) - at
-        assert taps // 2 <= abs(reached).max() <= taps // 2 + 4
+        reached = np.argwhere(~np.isfinite(kernels.conv(spoilt, w, stride=stride, padding=taps // 2)[0, 0])) - at / stride
+        assert taps // 2 // stride <= abs(reached).max() <= taps // 2 / stride + 4
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -209,13 +209,14 @@ static void conv_activate(const conv_work *w, size_t begin, size_t end, size_t i
 #include "winograd_points.h"
 #include "winograd_pack.h"
 #include "winograd_patches.h"
+#include "winograd_halved.h"
 #include "winograd.h"
 #include "depthwise.h"
 #include "channels.h"
 
 KERNEL(conv_forward, conv)
 {
-    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    const fnn_conv_shape s = fnn_conv_shape_of(a);
     if (fnn_conv_by_winograd(a->form)) {
         winograd_forward(a, part, parts);
         return;

@@ -1,4 +1,4 @@
-/* depthwise_plan.h — which convolutions go by depthwise.h, and the memory that they want. The kernels and scratch.c both read it from here. */
+/* depthwise_plan.h — which convolutions go by depthwise.h, and the memory that they want. The kernels and plan.c both read it from here. */
 #ifndef FNN_CONV_DEPTHWISE_PLAN_H
 #define FNN_CONV_DEPTHWISE_PLAN_H
 

@@ -28,15 +28,23 @@ typedef struct winograd_terms {
     size_t pitch, step, first, count;
 } winograd_terms;
 
+/* The weights that a product takes: one of the 36. */
+FNN_INLINE size_t winograd_weights_of(size_t product, size_t products)
+{
+    const size_t columns = products == FNN_WINOGRAD_PRODUCTS ? 6 : 9, a = product / columns, b = product % columns;
+    return 6 * (a < 6 ? a : 5) + (b < 6 ? b : 5);
+}
+
 /* m[6 a + b][row][square] of tiles [tile, last) of the rows, or that with further terms; u and m begin with the first of these rows. */
 static void winograd_products(T *m, const winograd_terms *of, const fnn_winograd_plan *plan, gemm_cut tiles, size_t tile, size_t last, size_t squares)
 {
     const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(squares, TILE_LANES), tile_vecs(tiles.low + (tiles.high > 0)));
-    const T *u = of->u, *v = of->v;
+    const T *v = of->v;
     tile_args t = {0};
     t.a_step = (ptrdiff_t)of->pitch, t.b_step = t.c_step = t.bias_step = (ptrdiff_t)plan->blocks.pitch;
     t.last = TILE_LANES, t.start = TILE_START_ZERO;
-    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += of->step, v += plan->v_step, m += plan->m_step)
+    for (size_t e = 0; e < plan->products; ++e, v += plan->v_step, m += plan->m_step) {
+        const T *u = of->u + winograd_weights_of(e, plan->products) * of->step;
         for (size_t c = 0; c < of->count; c += plan->depth) {
             t.k = of->count - c < plan->depth ? of->count - c : plan->depth;
             t.bias_kind = of->first + c ? TILE_BIAS_VECTOR : TILE_BIAS_NONE;
@@ -51,6 +59,7 @@ static void winograd_products(T *m, const winograd_terms *of, const fnn_winograd
                 }
             }
         }
+    }
 }
 
 /* The same with vectors along the rows, for a few squares: sums[6 a + b][square][row]. */
@@ -58,11 +67,12 @@ static void winograd_turned_products(T *sums, const winograd_terms *of, const fn
 {
     const gemm_cut tiles = gemm_cut_evenly(squares, TILE_ROWS), panels = gemm_cut_evenly(fnn_gemm_ceil(rows, W), tile_vecs(tiles.low + (tiles.high > 0)));
     const size_t width = fnn_conv_ceil(rows, W) * W;
-    const T *u = of->u, *v = of->v;
+    const T *v = of->v;
     tile_args t = {0};
     t.a_step = (ptrdiff_t)plan->blocks.pitch, t.b_step = (ptrdiff_t)of->pitch, t.last = TILE_LANES, t.start = TILE_START_ZERO, t.resident = 1;
     t.c_step = t.bias_step = (ptrdiff_t)width;
-    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS; ++e, u += of->step, v += plan->v_step, sums += squares * width)
+    for (size_t e = 0; e < plan->products; ++e, v += plan->v_step, sums += squares * width) {
+        const T *u = of->u + winograd_weights_of(e, plan->products) * of->step;
         for (size_t q = 0, j = 0, vecs; q < panels.parts; ++q, j += vecs * W) {
             vecs = panels.low + (q < panels.high);
             for (size_t c = 0; c < of->count; c += plan->depth) {
@@ -75,6 +85,7 @@ static void winograd_turned_products(T *sums, const winograd_terms *of, const fn
                 }
             }
         }
+    }
 }
 
 /* sums[6 a + b][square] += those of some channels and W rows: their weights g tap by tap, `tap` apart; v[channel][6 a + b][square]. A third of the sums at a time,
@@ -120,7 +131,7 @@ static void winograd_few_products(T *sums, T *v, const winograd_terms *of, const
     enum { SOME = 16 };
     const size_t width = fnn_conv_ceil(rows, W) * W, all = FNN_WINOGRAD_PRODUCTS * squares;
     T g[SOME * 9 * W] = {0}, chain[FNN_WINOGRAD_PRODUCTS * FNN_WINOGRAD_FEW * W], scale[FNN_WINOGRAD_PRODUCTS];
-    winograd_scales(scale);
+    winograd_scales(scale, 0);
     for (size_t c = 0; c < of->count; ++c)
         for (size_t e = 0; e < all; ++e)
             v[c * all + e] = of->v[e / squares * plan->v_step + c * plan->blocks.pitch + e % squares];
@@ -160,7 +171,7 @@ static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_co
     const ptrdiff_t *tap = a->w_tap;
     const fnn_conv_pack_weight_args weight = {.taps = {1, s->taps[1], s->taps[2]}, .step = {1, s->step[1], s->step[2]}, .w_row = plan->turned ? a->w_channel : a->w_row,
                                               .w_channel = plan->turned ? a->w_row : a->w_channel, .w_tap = {tap[0], tap[1], tap[2]}};
-    T *sums = m + FNN_WINOGRAD_PRODUCTS * plan->m_step, *made = sums + plan->sums;
+    T *sums = m + plan->products * plan->m_step, *made = sums + plan->sums;
     const size_t cells = fnn_winograd_cells(s->taps, s->step), terms = cells * s->channels, of_all = plan->turned ? s->rows : terms, pitch = fnn_winograd_row(of_all);
     const int few = sizeof(T) == 4 && W > 1 && plan->few;     /* the wheel is to stay small: not compiled elsewhere */
     const T *all = (const T *)a->weight + (ptrdiff_t)group * a->w_group + (ptrdiff_t)row * a->w_row;
@@ -179,7 +190,7 @@ static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_co
             winograd_multiply(m, sums, &t, plan, tiles, tile, last, squares);
         }
     }
-    for (size_t e = 0; e < FNN_WINOGRAD_PRODUCTS && plan->turned; ++e, m += plan->m_step, sums += squares * width)
+    for (size_t e = 0; e < plan->products && plan->turned; ++e, m += plan->m_step, sums += squares * width)
         pack_transpose(m, (ptrdiff_t)plan->blocks.pitch, sums, (ptrdiff_t)width, squares, rows, 1);
 }
 
@@ -200,13 +211,8 @@ static void winograd_output(T *lines, size_t line_step, const T *m, size_t step,
                 t[r][b] = of[r];
         }
         TILE_UNROLL for (int r = 0; r < 4; ++r) {
-            T *to = lines + (size_t)r * line_step + 4 * j;
             winograd_at(y, t[r], 4);
-            TILE_UNROLL for (int i = 0; i < 4 && bias; ++i)
-                y[i] = v_add(y[i], v_set(*bias));
-            const V even = v_zip_low(y[0], y[2]), odd = v_zip_low(y[1], y[3]), even2 = v_zip_high(y[0], y[2]), odd2 = v_zip_high(y[1], y[3]);
-            v_store(to, v_zip_low(even, odd)), v_store(to + W, v_zip_high(even, odd));
-            v_store(to + 2 * W, v_zip_low(even2, odd2)), v_store(to + 3 * W, v_zip_high(even2, odd2));
+            winograd_line(lines + (size_t)r * line_step + 4 * j, y, bias);
         }
     }
 }
@@ -235,20 +241,24 @@ static void winograd_place_tiny(T *y, size_t image, const T *lines, size_t line_
 
 static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
 {
-    const fnn_conv_shape s = FNN_CONV_SHAPE(a);
+    const fnn_conv_shape s = fnn_conv_shape_of(a);
     const fnn_winograd_plan plan = fnn_winograd_make_plan(&s, TILE_LANES, TILE_ROWS, sizeof(T), parts);
     const fnn_winograd_blocks *b = &plan.blocks;
     const gemm_cut tiles = gemm_cut_evenly(s.rows, plan.tile_rows);
-    const size_t y_plane = s.out[1] * s.out[2], y_image = s.groups * s.rows * y_plane, blocks = b->row_blocks * b->col_blocks, line = FNN_WINOGRAD_SIDE * b->pitch;
-    const int tiny = winograd_is_tiny(&s);
-    T *y = (T *)a->scratch + part * plan.size, *lines = y + FNN_WINOGRAD_SIDE * line, *v = lines + b->lines + b->gather, *m = v + FNN_WINOGRAD_PRODUCTS * plan.v_step;
+    fnn_conv_shape placed = s;      /* the result, of which a transposed convolution makes every second row and column by themselves */
+    for (int axis = 1; axis < 3 && s.transposed; ++axis)
+        placed.out[axis] = a->y_size[axis], placed.dilation[axis] = 2;
+    const size_t y_plane = placed.out[1] * placed.out[2], y_image = s.groups * s.rows * y_plane, blocks = b->row_blocks * b->col_blocks, line = FNN_WINOGRAD_SIDE * b->pitch;
+    const int tiny = winograd_is_tiny(&s), halved = fnn_winograd_is_halved(s.taps, s.step);
+    T *y = (T *)a->scratch + part * plan.size, *lines = y + FNN_WINOGRAD_SIDE * line, *v = lines + b->lines + b->gather, *m = v + plan.products * plan.v_step;
     size_t unit, last;
     fnn_share(s.groups * blocks * plan.tile_parts, 1, part, parts, &unit, &last);
     for (; unit < last; ++unit) {
         const size_t group = unit / plan.tile_parts / blocks;
         const winograd_block block = winograd_block_of(b, unit / plan.tile_parts % blocks);
         size_t tile, tile_end;
-        const size_t squares = winograd_patches(v, plan.v_step, lines, (const T *)a->x + group * s.channels * s.x_size[1] * s.x_size[2], &s, s.channels, b, &block);
+        const T *x = (const T *)a->x + group * s.channels * s.x_size[1] * s.x_size[2];
+        const size_t squares = halved ? winograd_half_patches(v, plan.v_step, lines, x, &s, b, &block) : winograd_patches(v, plan.v_step, lines, x, &s, s.channels, b, &block);
         fnn_share(tiles.parts, 1, unit % plan.tile_parts, plan.tile_parts, &tile, &tile_end);
         for (size_t next; tile < tile_end; tile = next) {
             if (fnn_interrupted())
@@ -259,18 +269,26 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
             for (size_t r = row; r < row_end; ++r) {
                 const size_t o = group * s.rows + r;
                 const T *sums = m + (r - row) * b->pitch, *bias = a->bias ? (const T *)a->bias + o : NULL;
-                winograd_output(y, line, sums, plan.m_step, bias, squares);
-                for (size_t i = 0; i < FNN_WINOGRAD_SIDE && a->activation; ++i) {
-                    const fnn_map_args map = {y + i * line, y + i * line, FNN_WINOGRAD_SIDE * squares, a->p, a->q};
-                    a->activation(&map, 0, 1);
-                }
                 T *plane = (T *)a->y + o * y_plane;
-                if (tiny)
-                    winograd_place_tiny(plane + block.row * y_image, y_image, y, line, squares);
-                winograd_piece p;
-                for (size_t i = block.row, at = 0; i < block.end && !tiny; i += p.rows, at += FNN_WINOGRAD_SIDE * p.rows * p.cols) {
-                    p = winograd_piece_of(&s, b, &block, i);
-                    winograd_place(plane + p.image * y_image, y + at, line, &s, &p);
+                for (int place = 0; place < (s.transposed ? 4 : 1); ++place) {
+                    const winograd_part of[2] = {s.transposed ? WINOGRAD_EVEN + place / 2 : WINOGRAD_BOTH, s.transposed ? WINOGRAD_EVEN + place % 2 : WINOGRAD_BOTH};
+                    if (halved)
+                        winograd_half_output(y, line, sums, plan.m_step, bias, squares, of);
+                    else
+                        winograd_output(y, line, sums, plan.m_step, bias, squares);
+                    for (size_t i = 0; i < FNN_WINOGRAD_SIDE && a->activation; ++i) {
+                        const fnn_map_args map = {y + i * line, y + i * line, FNN_WINOGRAD_SIDE * squares, a->p, a->q};
+                        a->activation(&map, 0, 1);
+                    }
+                    if (tiny)
+                        winograd_place_tiny(plane + block.row * y_image, y_image, y, line, squares);
+                    winograd_piece p;
+                    for (size_t i = block.row, at = 0; i < block.end && !tiny; i += p.rows, at += FNN_WINOGRAD_SIDE * p.rows * p.cols) {
+                        p = winograd_piece_of(&s, b, &block, i);
+                        for (int axis = 0; axis < 2 && s.transposed; ++axis)
+                            p.first[axis] = of[axis] == WINOGRAD_EVEN ? a->y_first[1 + axis] : 1 - a->y_first[1 + axis];
+                        winograd_place(plane + p.image * y_image, y + at, line, &placed, &p);
+                    }
                 }
             }
         }

@@ -48,19 +48,19 @@ static int winograd_taps(T *g, const T *weight, const fnn_conv_pack_weight_args 
 }
 
 /* G g G^T of a cell of n <= W channels, its taps `tap` apart: to u + (6 a + b) step. */
-static void winograd_weight(T *u, size_t step, const T *g, ptrdiff_t tap, const T *scale, size_t n)
+static void winograd_weight(T *u, size_t step, const T *g, ptrdiff_t tap, const T *scale, size_t n, int halved)
 {
     V t[6][3];
     TILE_ROLL for (int j = 0; j < 3; ++j) {
         const V column[3] = {v_load(g + j * tap), v_load(g + (3 + j) * tap), v_load(g + (6 + j) * tap)};
         V of[6];
-        winograd_a(of, column, 3);
+        winograd_g(of, column, halved);
         TILE_UNROLL for (int i = 0; i < 6; ++i)
             t[i][j] = of[i];
     }
     TILE_ROLL for (int i = 0; i < 6; ++i, u += 6 * step) {
         V along[6];
-        winograd_a(along, t[i], 3);
+        winograd_g(along, t[i], halved);
         TILE_UNROLL for (int j = 0; j < 6; ++j)
             v_store_n(u + (size_t)j * step, v_mul(along[j], v_set(scale[6 * i + j])), n);
     }
@@ -72,7 +72,8 @@ static void winograd_weights(T *u, size_t step, size_t u_cell, const T *weight, 
     enum { MOST = FNN_WINOGRAD_TAPS * FNN_WINOGRAD_CELLS };
     const size_t taps = a->taps[2], all = a->taps[1] * taps;
     T g[MOST * MOST * W] = {0}, cell[9 * W], scale[FNN_WINOGRAD_PRODUCTS];
-    winograd_scales(scale);
+    const int halved = fnn_winograd_is_halved(a->taps, a->step);
+    winograd_scales(scale, halved);
     for (size_t c = 0, n; c < channels; c += n, weight += (ptrdiff_t)n * a->w_channel) {
         n = channels - c < W ? channels - c : W;
         for (size_t row = 0; row < rows; ++row) {
@@ -82,7 +83,7 @@ static void winograd_weights(T *u, size_t step, size_t u_cell, const T *weight, 
                 tile_prefetch(first + WINOGRAD_AHEAD * a->w_row + (ptrdiff_t)i * a->w_channel);
             const int turned = winograd_taps(g, first, a, 1, n);
             if (fnn_winograd_cells(a->taps, a->step) == 1) {
-                winograd_weight(to, step, g + (turned ? 8 * W : 0), turned ? -W : W, scale, n);
+                winograd_weight(to, step, g + (turned ? 8 * W : 0), turned ? -W : W, scale, n, halved);
                 continue;
             }
             for (size_t i = 0; i < fnn_winograd_cells_along(a->taps[1], a->step[1]); ++i)
@@ -92,7 +93,7 @@ static void winograd_weights(T *u, size_t step, size_t u_cell, const T *weight, 
                         const size_t at = turned ? all - 1 - (taps * y + x) : taps * y + x;
                         v_store(cell + q * W, y < a->taps[1] && x < taps ? v_load(g + at * W) : v_zero());
                     }
-                    winograd_weight(to, step, cell, W, scale, n);
+                    winograd_weight(to, step, cell, W, scale, n, 0);
                 }
         }
     }

@@ -70,16 +70,20 @@ static size_t winograd_views(winograd_view *view, const T *x, const fnn_conv_sha
     return n;
 }
 
-/* What a view whose columns are not neighbours reads, with zeros outside, as one whose columns are; over: the rows and columns that it has more than its squares. */
-static winograd_view winograd_gather(T *to, const winograd_view *v, const size_t *over)
+/* What a view whose columns are not neighbours reads, with zeros outside, as one whose columns are; over: the rows and columns that it has more than its squares. Prefetches `ahead` elements further. */
+static winograd_view winograd_gather(T *to, const winograd_view *v, const size_t *over, size_t ahead)
 {
     const size_t rows = FNN_WINOGRAD_SIDE * v->rows + over[0], cols = FNN_WINOGRAD_SIDE * v->cols + over[1];
     const ptrdiff_t begin = v->left < 0 ? -v->left : 0, left = v->width - v->left, end = left < begin ? begin : left < (ptrdiff_t)cols ? left : (ptrdiff_t)cols;
     memset(to, 0, rows * cols * sizeof *to);
     for (size_t r = 0; r < rows; ++r) {
         const ptrdiff_t y = v->row + (ptrdiff_t)r;
-        if (begin < end && y >= 0 && y < v->height)
-            conv_copy(to + r * cols + (size_t)begin, v->x + y * v->down + (v->left + begin) * v->along, (size_t)v->along, (size_t)(end - begin));
+        if (begin < end && y >= 0 && y < v->height) {
+            const T *x = v->x + y * v->down + (v->left + begin) * v->along;
+            for (ptrdiff_t i = 0; i < (end - begin) * v->along; i += TILE_CACHE_LINE)
+                tile_prefetch(x + ahead + (size_t)i);
+            conv_copy(to + r * cols + (size_t)begin, x, (size_t)v->along, (size_t)(end - begin));
+        }
     }
     return (winograd_view){to, (ptrdiff_t)rows, (ptrdiff_t)cols, (ptrdiff_t)cols, 1, 0, 0, v->rows, v->cols};
 }
@@ -149,7 +153,7 @@ static size_t winograd_patches_of(T *v, size_t v_step, T *lines, const winograd_
             view[i] = views[i];
             view[i].x += c * plane;
             if (view[i].along > 1) {
-                view[i] = winograd_gather(gathered, &view[i], over);
+                view[i] = winograd_gather(gathered, &view[i], over, 2 * plane);
                 gathered += view[i].height * view[i].width;
             }
         }

@@ -20,11 +20,56 @@ static const T winograd_scale[FNN_WINOGRAD_POINTS] = {
     1 / (2 * WINOGRAD_A2 * (WINOGRAD_A2 - WINOGRAD_B2)), 1 / (2 * WINOGRAD_A2 * (WINOGRAD_A2 - WINOGRAD_B2)),
     1 / (2 * WINOGRAD_B2 * (WINOGRAD_B2 - WINOGRAD_A2)), 1 / (2 * WINOGRAD_B2 * (WINOGRAD_B2 - WINOGRAD_A2)), 1};
 
-/* For the 36 products. */
-static void winograd_scales(T *scale)
+/* Of the five points 0, p, -p, q and infinity, of the even ones of three taps with a step of 2; the odd tap has itself. */
+#define WINOGRAD_P T_C(1.25)
+#define WINOGRAD_Q T_C(0.5)
+#define WINOGRAD_P2 (WINOGRAD_P * WINOGRAD_P)
+
+static const T winograd_half_scale[FNN_WINOGRAD_POINTS] = {
+    1 / (WINOGRAD_P2 * WINOGRAD_Q), 1 / (2 * WINOGRAD_P2 * (WINOGRAD_P - WINOGRAD_Q)), -1 / (2 * WINOGRAD_P2 * (WINOGRAD_P + WINOGRAD_Q)),
+    1 / (WINOGRAD_Q * (WINOGRAD_Q * WINOGRAD_Q - WINOGRAD_P2)), 1, 1};
+
+/* For the 36 numbers of weights. */
+static void winograd_scales(T *scale, int halved)
 {
+    const T *of = halved ? winograd_half_scale : winograd_scale;
     for (int i = 0; i < FNN_WINOGRAD_PRODUCTS; ++i)
-        scale[i] = winograd_scale[i / 6] * winograd_scale[i % 6];
+        scale[i] = of[i / 6] * of[i % 6];
+}
+
+/* B^T d of five numbers. */
+FNN_INLINE void winograd_half_bt(V t[5], const V d[5])
+{
+    const V p = v_set(WINOGRAD_P), q = v_set(WINOGRAD_Q), p2 = v_set(WINOGRAD_P2);
+    const V e0 = v_fnma(q, d[0], d[1]), e1 = v_fnma(q, d[1], d[2]), e2 = v_fnma(q, d[2], d[3]), e3 = v_fnma(q, d[3], d[4]);
+    t[0] = v_fnma(p2, e0, e2);
+    t[1] = v_fma(p, e1, e2), t[2] = v_fnma(p, e1, e2);
+    t[3] = v_fnma(p2, d[1], d[3]);
+    t[4] = v_fnma(p2, e1, e3);
+}
+
+/* A y of n = 4 numbers, or G g of n = 2 before the scale. */
+FNN_INLINE void winograd_half_a(V z[5], const V *y, const int n)
+{
+    const V p = v_set(WINOGRAD_P), q = v_set(WINOGRAD_Q), p2 = v_set(WINOGRAD_P2), q2 = v_set(WINOGRAD_Q * WINOGRAD_Q);
+    const V even = n == 2 ? y[0] : v_fma(p2, y[2], y[0]), odd = n == 2 ? y[1] : v_fma(p2, y[3], y[1]);
+    const V even_q = n == 2 ? y[0] : v_fma(q2, y[2], y[0]), odd_q = n == 2 ? y[1] : v_fma(q2, y[3], y[1]);
+    z[0] = y[0], z[4] = y[n - 1];
+    z[1] = v_fma(p, odd, even), z[2] = v_fnma(p, odd, even);
+    z[3] = v_fma(q, odd_q, even_q);
+}
+
+/* A^T m, n = 4 numbers, or G^T of scaled ones, n = 2. */
+FNN_INLINE void winograd_half_at(V *y, const V m[5], const int n)
+{
+    const V sum = v_add(m[1], m[2]), less = v_sub(m[1], m[2]);
+    T p = 1, q = 1;
+    y[0] = v_add(v_add(m[0], sum), m[3]);
+    TILE_UNROLL for (int i = 1; i < n; ++i) {
+        p *= WINOGRAD_P, q *= WINOGRAD_Q;
+        const V of_p = i % 2 ? less : sum;
+        y[i] = v_fma(v_set(q), m[3], i == n - 1 ? v_fma(v_set(p), of_p, m[4]) : v_mul(v_set(p), of_p));
+    }
 }
 
 /* B^T d. */
@@ -78,4 +123,26 @@ FNN_INLINE void winograd_at(V *y, const V m[6], const int n)
 FNN_INLINE V winograd_scaled(const T *m, size_t step, int a, int b)
 {
     return v_mul(v_load(m + (size_t)(6 * a + b) * step), v_set(winograd_scale[a] * winograd_scale[b]));
+}
+
+/* G g of three taps g: six numbers before the scale. */
+FNN_INLINE void winograd_g(V z[6], const V g[3], int halved)
+{
+    if (halved) {
+        const V even[2] = {g[0], g[2]};
+        winograd_half_a(z, even, 2);
+        z[5] = g[1];
+    } else {
+        winograd_a(z, g, 3);
+    }
+}
+
+/* Four vectors of W squares' neighbouring positions to a line. */
+FNN_INLINE void winograd_line(T *to, V y[4], const T *bias)
+{
+    TILE_UNROLL for (int i = 0; i < 4 && bias; ++i)
+        y[i] = v_add(y[i], v_set(*bias));
+    const V even = v_zip_low(y[0], y[2]), odd = v_zip_low(y[1], y[3]), even2 = v_zip_high(y[0], y[2]), odd2 = v_zip_high(y[1], y[3]);
+    v_store(to, v_zip_low(even, odd)), v_store(to + W, v_zip_high(even, odd));
+    v_store(to + 2 * W, v_zip_low(even2, odd2)), v_store(to + 3 * W, v_zip_high(even2, odd2));
 }

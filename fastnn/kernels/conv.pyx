@@ -193,8 +193,10 @@ cdef void join_axes(size_t *out, const size_t *taps, size_t *size, const size_t 
     out[0] = out[1] = size[0] = size[1] = 1
 
 
-cdef double winograd_terms(const size_t *taps) noexcept nogil:
-    """The multiplications for a position, or somewhat fewer with a step of 2: 36 for a square of 4 x 4 and each 3 x 3 of the taps."""
+cdef double winograd_terms(const size_t *taps, const size_t *step) noexcept nogil:
+    """The multiplications for a position, or somewhat fewer with a step of 2: for a square of 4 x 4 36 for each 3 x 3 of the taps, 81 of 3 x 3 with a step of 2."""
+    if taps[1] == taps[2] == 3 and step[1] == step[2] == 2:
+        return 5.0625
     return 2.25 * ((taps[1] + 2) // 3 * ((taps[2] + 2) // 3))
 
 
@@ -243,7 +245,7 @@ cdef int run(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, int dtype, in
 cdef int run_packed(fnn_conv_args *args, int dtype) except -1:
     """Convolve, with the memory that this needs."""
     cdef double taps = args.taps[0] * args.taps[1] * <double>args.taps[2]
-    cdef double terms = args.channels * (winograd_terms(args.taps) if fnn_conv_by_winograd(args.form) else taps)        # for a position
+    cdef double terms = args.channels * (winograd_terms(args.taps, args.step) if fnn_conv_by_winograd(args.form) else taps)        # for a position
     cdef double cycles = 1000 + args.batch * <double>args.groups * args.out[0] * args.out[1] * args.out[2] * args.rows * (terms + 8) / (20 if dtype == 0 else 10)
     if args.form == FNN_CONV_WINOGRAD_LARGE:
         cycles += args.groups * <double>args.rows * args.channels * (20 if dtype == 0 else 40)
@@ -358,26 +360,38 @@ cdef bint run_together(fnn_conv_args *args, const char *weight, int dtype, int t
     return True
 
 
+cdef bint set_whole(fnn_conv_args *args, fnn_conv_pack_weight_args *pack, const char *weight, int size, int dtype, const Conv *c) noexcept:
+    """The convolution for all places at once, with a step of 2 along height and width, and whether there is a form for it: depthwise, or of 3 x 3 taps by Winograd's algorithm."""
+    cdef ptrdiff_t taps = c.axis[0].taps * c.axis[1].taps * c.axis[2].taps
+    cdef bint depthwise = c.rows == c.channels == 1 and c.groups > 1 and c.axis[1].size >= 8
+    cdef const Axis *axis
+    cdef int i
+    args.batch, args.groups, args.rows, args.channels = c.batch, c.groups, c.channels, c.rows
+    for i in range(3):
+        axis = &c.axis[i]
+        args.x_size[i], args.step[i], args.taps[i], args.y_size[i], args.dilation[i] = axis.out, axis.step, axis.taps, axis.size, 1
+        args.out[i], args.y_step[i], args.y_first[i], args.origin[i] = axis.size, 1, 0, axis.before
+        if not depthwise:       # positions: those of a place; y_first, origin: of the place that takes the even taps
+            args.out[i], args.y_step[i], args.y_first[i] = (axis.size + axis.step - 1) // axis.step, axis.step, axis.before % axis.step
+            args.origin[i] = (axis.before + args.y_first[i]) // axis.step - axis.taps // 2
+    pack.weight = weight + (taps - 1) * size
+    pack.w_group, pack.w_row, pack.w_channel = c.rows * c.channels * taps, taps, c.channels * taps
+    pack.w_tap[0], pack.w_tap[1], pack.w_tap[2] = -taps, -c.axis[2].taps, -1
+    args.form = FNN_CONV_TURNED if depthwise else conv_form(args, dtype, winograd_allowed)
+    return depthwise or fnn_conv_by_winograd(args.form)
+
+
 cdef int turn_round(cnp.ndarray x, cnp.ndarray y, cnp.ndarray weight, cnp.ndarray bias, const Conv *c) except -1:
     """x = the transposed convolution of y: a convolution of y for each place that a position of x can have between the steps."""
     cdef fnn_conv_args args
     cdef fnn_conv_pack_weight_args pack
-    cdef ptrdiff_t taps = c.axis[0].taps * c.axis[1].taps * c.axis[2].taps, place[3], places[3]
+    cdef ptrdiff_t place[3], places[3]
     cdef int i, dtype = dtype_index(x), typenum = cnp.PyArray_TYPE(x), size = cnp.PyArray_ITEMSIZE(x)
     cdef const char *first = <const char *>cnp.PyArray_DATA(weight)
-    cdef const Axis *axis
     args.y, args.x, args.bias = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), NULL if bias is None else cnp.PyArray_DATA(bias)
     args.activation, args.p, args.q = NULL, 0, 0
-    if c.rows == c.channels == 1 and c.groups > 1 and c.axes == 2 and c.axis[1].size >= 8 and all_are(2, 1, c):
-        args.batch, args.groups, args.rows, args.channels = c.batch, c.groups, 1, 1
-        for i in range(3):
-            axis = &c.axis[i]
-            args.out[i], args.x_size[i], args.step[i], args.taps[i] = axis.size, axis.out, axis.step, axis.taps
-            args.y_size[i], args.y_step[i], args.y_first[i], args.dilation[i], args.origin[i] = axis.size, 1, 0, 1, axis.before
-        pack.weight = first + (taps - 1) * size
-        pack.w_group, pack.w_row, pack.w_channel = taps, taps, taps
-        pack.w_tap[0], pack.w_tap[1], pack.w_tap[2] = -taps, -c.axis[2].taps, -1
-        return run(&args, &pack, dtype, typenum, True)
+    if c.axes == 2 and all_are(2, 1, c) and set_whole(&args, &pack, first, size, dtype, c):
+        return run(&args, &pack, dtype, typenum, args.form == FNN_CONV_TURNED)
     for i in range(3):
         places[i] = min(c.axis[i].step, c.axis[i].size)
     if max(places[0], places[1], places[2]) == 2 and run_together(&args, first, dtype, typenum, places, c):
@@ -410,7 +424,7 @@ cdef int weight_gradient(cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, const Co
         args.taps[i], args.dw_taps[i], args.tap_first[i] = t.count, axis.taps, t.first
     join_axes(args.out, args.taps, args.x_size, args.step, args.origin)
     args.winograd = winograd_allowed and conv_weight_winograd(&args)
-    taps = winograd_terms(args.taps) if args.winograd else args.taps[0] * args.taps[1] * <double>args.taps[2]
+    taps = winograd_terms(args.taps, args.step) if args.winograd else args.taps[0] * args.taps[1] * <double>args.taps[2]
     cycles += c.batch * <double>args.out[0] * args.out[1] * args.out[2] * c.groups * c.rows * c.channels * taps / (16 if dtype == 0 else 8)
     parts = min(shares(cycles), threads())
     scratch = scratch_for(conv_weight_scratch(&args, dtype, parts), parts)

@@ -1,0 +1,105 @@
+/* winograd_halved.h — 3 x 3 taps with a step of 2, in 81 products in place of 144.
+ *
+ * Along an axis the even taps read every second number, 5 for 4 results: F(4, 2), from five points. The odd tap reads those between, one for each result. With
+ * e and o for the even and the odd numbers of a patch d of 9,
+ *
+ *     y = A^T [(G (g0, g2)) . (B^T e)] + g1 o
+ *
+ * The transposed convolution has half of its results from either part, and e and o are the same numbers of its input, or o is one further. Along both axes that is
+ * 9 x 9 products of 6 x 6 weights: those of the odd tap are taken four times. */
+
+/* What of nine numbers along an axis is wanted: both parts' sum, or one's. */
+typedef enum winograd_part { WINOGRAD_BOTH, WINOGRAD_EVEN, WINOGRAD_ODD } winograd_part;
+
+/* The patches of W squares, transformed, to v + (9 a + b) v_step. They begin at x + from[square] and have `size` rows, `pitch` apart, and columns. */
+static void winograd_half_patch(T *v, size_t v_step, const T *x, const size_t *from, size_t pitch, size_t size, const size_t *lag)
+{
+    const size_t step = size / 4;
+    T d[81 * W], even[45 * W];
+    for (size_t r = 0; r < size; ++r, x += pitch)
+        for (size_t i = 0; i < size; i += TILE_BLOCK) {
+            const size_t col = i + TILE_BLOCK < size ? i : size - TILE_BLOCK;
+            tile_vec some[TILE_BLOCK];
+#define WINOGRAD_SQUARE(j) (x + from[j] + col)
+            TILE_TRANSPOSE(some, WINOGRAD_SQUARE);
+#undef WINOGRAD_SQUARE
+            TILE_UNROLL for (size_t k = 0; k < TILE_BLOCK; ++k)
+                tile_store(d + (r * size + col + k) * W, some[k]);
+        }
+    for (size_t i = 0; i < size; ++i) {
+        V of[5], t[5];
+        TILE_UNROLL for (size_t k = 0; k < 5; ++k)
+            of[k] = v_load(d + (k * step * size + i) * W);
+        winograd_half_bt(t, of);
+        TILE_UNROLL for (size_t k = 0; k < 5; ++k)
+            v_store(even + (k * size + i) * W, t[k]);
+    }
+    for (size_t a = 0; a < 9; ++a, v += 9 * v_step) {
+        const T *row = a < 5 ? even + a * size * W : d + (step * (a - 5) + lag[1]) * size * W;
+        V of[5], t[5];
+        TILE_UNROLL for (size_t k = 0; k < 5; ++k)
+            of[k] = v_load(row + k * step * W);
+        winograd_half_bt(t, of);
+        TILE_UNROLL for (size_t k = 0; k < 5; ++k)
+            v_store(v + k * v_step, t[k]);
+        TILE_UNROLL for (size_t k = 0; k < 4; ++k)
+            v_store(v + (5 + k) * v_step, v_load(row + (k * step + lag[2]) * W));
+    }
+}
+
+/* v[9 a + b][channel][square] of a block. x: the first image's first channel. Returns how many squares. */
+static size_t winograd_half_patches(T *v, size_t v_step, T *room, const T *x, const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block)
+{
+    const size_t side = fnn_winograd_side(s), plane = s->x_size[1] * s->x_size[2], image = s->groups * s->channels * plane, pitch = side * block->cols + 1, over[2] = {1, 1};
+    winograd_view view[FNN_WINOGRAD_SQUARES];
+    size_t from[FNN_WINOGRAD_SQUARES + W], pieces = 0, squares = 0;
+    winograd_piece p;
+    for (size_t row = block->row, at = 0; row < block->end; row += p.rows, at += pitch) {
+        p = winograd_piece_of(s, b, block, row);
+        view[pieces++] = (winograd_view){x + p.image * image, (ptrdiff_t)s->x_size[1], (ptrdiff_t)s->x_size[2], (ptrdiff_t)s->x_size[2], 1,
+                                         s->origin[1] + (ptrdiff_t)(side * p.row), s->origin[2] + (ptrdiff_t)(side * p.col), side / 4 * p.rows, side / 4 * p.cols};
+        for (size_t r = 0; r < p.rows; ++r, at += side * pitch)
+            for (size_t q = 0; q < p.cols; ++q)
+                from[squares++] = at + side * q;
+    }
+    for (size_t i = 0; i < W; ++i)
+        from[squares + i] = from[squares - 1];
+    for (size_t c = 0; c < s->channels; ++c, v += b->pitch) {
+        T *to = room;
+        for (size_t i = 0; i < pieces; view[i++].x += plane) {
+            const winograd_view of = winograd_gather(to, &view[i], over, 2 * plane);
+            to += of.height * of.width;
+        }
+        for (size_t j = 0; j < squares; j += W)
+            winograd_half_patch(v + j, v_step, room, from + j, pitch, side + 1, s->lag);
+    }
+    return squares;
+}
+
+FNN_INLINE void winograd_half_results(V y[4], const V m[9], winograd_part part)
+{
+    V of[4];
+    winograd_half_at(of, m, 4);
+    TILE_UNROLL for (int i = 0; i < 4; ++i)
+        y[i] = part == WINOGRAD_BOTH ? v_add(of[i], m[5 + i]) : part == WINOGRAD_EVEN ? of[i] : m[5 + i];
+}
+
+/* The results of n squares, or of parts[0] along the rows and parts[1] along the columns, + bias, from m + (9 a + b) step, to the lines of their positions, line_step apart. */
+static void winograd_half_output(T *lines, size_t line_step, const T *m, size_t step, const T *bias, size_t n, const winograd_part *parts)
+{
+    for (size_t j = 0; j < n; j += W) {
+        V t[4][9], y[4];
+        TILE_ROLL for (int b = 0; b < 9; ++b) {
+            V down[9];
+            TILE_UNROLL for (int a = 0; a < 9; ++a)
+                down[a] = v_load(m + (size_t)(9 * a + b) * step + j);
+            winograd_half_results(y, down, parts[0]);
+            TILE_UNROLL for (int r = 0; r < 4; ++r)
+                t[r][b] = y[r];
+        }
+        TILE_ROLL for (int r = 0; r < 4; ++r) {
+            winograd_half_results(y, t[r], parts[1]);
+            winograd_line(lines + (size_t)r * line_step + 4 * j, y, bias);
+        }
+    }
+}
