@@ -75,19 +75,29 @@ def test_convolutions_fold_fuse_and_pack(dtype, rng):
     assert_close(predict(x), model(x).astype(np.float64), terms=100, magnitude=np.abs(expected).max())
 
 
-@pytest.mark.parametrize(("channels", "rows", "form"), [(16, 20, 1), (260, 130, 5)])  # the second reads its weights as they are
-def test_winograds_convolution_folds(channels, rows, form, dtype, rng):
-    model = nn.Sequential(nn.Conv2d(channels, rows, 3, padding=1, dtype=dtype, rng=1), nn.BatchNorm2d(rows, dtype=dtype), nn.SiLU(), nn.Flatten())
+@pytest.mark.parametrize(("channels", "rows", "stride", "form"), [(16, 20, 1, 1), (260, 130, 1, 5), (24, 20, 2, 1), (260, 130, 2, 5)])  # 5 reads its weights as they are
+def test_winograds_convolution_folds(channels, rows, stride, form, dtype, rng):
+    model = nn.Sequential(nn.Conv2d(channels, rows, 3, stride=stride, padding=1, dtype=dtype, rng=1), nn.BatchNorm2d(rows, dtype=dtype), nn.SiLU(), nn.Flatten())
+    size = (channels, 9, 8) if stride == 1 else (channels, 32, 31)
     for _ in range(3):
-        model(rng.standard_normal((4, channels, 9, 8)).astype(dtype))
+        model(rng.standard_normal((4, *size)).astype(dtype))
     predict, plain = fastnn.capture(model.eval()), fastnn.capture(model, fold=False)
-    x = rng.standard_normal((3, channels, 9, 8)).astype(dtype)
+    x = rng.standard_normal((3, *size)).astype(dtype)
     expected = model(x).astype(np.float64)
     assert_close(predict(x), expected, terms=200, magnitude=np.abs(expected).max())
     assert [(call.kernel, call["form"]) for call in predict.cycle[0].calls] == [("conv_forward", form)]
     assert bits(plain(x)) == bits(model(x)) and bits(predict(x[1:2])) == bits(predict(x)[1:2])
     model[0].weight = model[0].weight * 2
     assert_close(predict(x), model(x).astype(np.float64), terms=200, magnitude=2 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("channels", "rows"), [(24, 20), (260, 130)])
+def test_winograds_transposed_convolution_fuses(channels, rows, dtype, rng):
+    model = nn.Sequential(nn.ConvTranspose2d(channels, rows, 3, stride=2, padding=1, output_padding=(1, 0), dtype=dtype, rng=1), nn.SiLU()).eval()
+    predict = fastnn.capture(model)
+    x = rng.standard_normal((3, channels, 32, 31)).astype(dtype)
+    assert bits(predict(x)) == bits(model(x)) and bits(predict(x[1:2])) == bits(predict(x)[1:2])
+    assert [call.kernel for call in predict.cycle[0].calls] == ["conv_forward"]
 
 
 def test_a_convolution_that_two_normalisations_share_folds_into_both(rng):

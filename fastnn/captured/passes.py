@@ -190,8 +190,9 @@ def has_constant_weight(product: Call, memory: Memory) -> bool:
 
 def _is_whole_conv(conv: Call, memory: Memory) -> bool:
     """Whether a convolution fills a region of its own."""
-    region, elements = memory.find(conv["y"]), conv["batch"] * conv["groups"] * conv["rows"] * prod(conv["out"])
-    return region is not None and region.fresh and region.start == conv["y"] and region.size == elements * ITEM_SIZES[conv.dtype]
+    region, elements = memory.find(conv["y"]), conv["batch"] * conv["groups"] * conv["rows"] * prod(conv["y_size"])
+    whole = conv["y_step"] in ((1, 1, 1), conv["step"])     # not one of several, each for its places between the steps
+    return whole and region is not None and region.fresh and region.start == conv["y"] and region.size == elements * ITEM_SIZES[conv.dtype]
 
 
 def pack_weights(calls: list[Call], memory: Memory, once: Once) -> list[Call]:
