@@ -7,7 +7,7 @@
  *
  * 36 multiplications in place of 144. Larger kernels, up to 9 x 9, are sums of such convolutions: their taps are cut into cells of 3 x 3, with zeros for those that are
  * not there, which read x three rows or columns apart. With a step of 2 the even and the odd taps along an axis, its phases, have cells of their own, which read every
- * second row or column. A channel of a cell is a term of the sum.
+ * second row or column; 3 x 3 taps then have 81 products, of 36 weights (winograd_halved.h). A channel of a cell is a term of the sum.
  * Element (a, b) of the 6 x 6 is a product of matrices of its own, [rows x terms] [terms x squares]; the transforms are a few multiply-adds. A sum is chains of up to 64
  * terms from 0, as gemm/gemm.h's, each of which is added to those before it. The rounding errors are 1 to 2.4 times the direct sum's (more terms, fewer errors), up to 4
  * times with three or four channels; but an infinity or a NaN in x reaches all results of the squares whose patches have it.
@@ -18,24 +18,24 @@
  *     phases, channels, rows of cells                        transform the block's patches; they stay in L2
  *     a few tiles of rows
  *       chains of terms                                      all at once with packed weights; of many weights, transform theirs (L2)
- *         the 36 products                                    gemm/tile.h; of many weights and a square or two, in registers while the weights are transformed
+ *         the products                                       gemm/tile.h; of many weights and a square or two, in registers while the weights are transformed
  *       rows                                                 transform back, bias, activation */
 
-/* Transformed weights of some terms, before which there were `first`: of rows, or turned of terms, `pitch` apart; from one of the 36 products to the next; and their
+/* Transformed weights of some terms, before which there were `first`: of rows, or turned of terms, `pitch` apart; from one of the 36 numbers to the next; and their
  * patches. */
 typedef struct winograd_terms {
     const T *u, *v;
     size_t pitch, step, first, count;
 } winograd_terms;
 
-/* The weights that a product takes: one of the 36. */
+/* Which of the 36 weights a product takes. */
 FNN_INLINE size_t winograd_weights_of(size_t product, size_t products)
 {
     const size_t columns = products == FNN_WINOGRAD_PRODUCTS ? 6 : 9, a = product / columns, b = product % columns;
     return 6 * (a < 6 ? a : 5) + (b < 6 ? b : 5);
 }
 
-/* m[6 a + b][row][square] of tiles [tile, last) of the rows, or that with further terms; u and m begin with the first of these rows. */
+/* m[product][row][square] of tiles [tile, last) of the rows, or that with further terms; u and m begin with the first of these rows. */
 static void winograd_products(T *m, const winograd_terms *of, const fnn_winograd_plan *plan, gemm_cut tiles, size_t tile, size_t last, size_t squares)
 {
     const gemm_cut panels = gemm_cut_evenly(fnn_gemm_ceil(squares, TILE_LANES), tile_vecs(tiles.low + (tiles.high > 0)));
@@ -62,7 +62,7 @@ static void winograd_products(T *m, const winograd_terms *of, const fnn_winograd
     }
 }
 
-/* The same with vectors along the rows, for a few squares: sums[6 a + b][square][row]. */
+/* The same with vectors along the rows, for a few squares: sums[product][square][row]. */
 static void winograd_turned_products(T *sums, const winograd_terms *of, const fnn_winograd_plan *plan, size_t rows, size_t squares)
 {
     const gemm_cut tiles = gemm_cut_evenly(squares, TILE_ROWS), panels = gemm_cut_evenly(fnn_gemm_ceil(rows, W), tile_vecs(tiles.low + (tiles.high > 0)));
@@ -163,7 +163,7 @@ static void winograd_multiply(T *m, T *sums, const winograd_terms *of, const fnn
         winograd_products(m, of, plan, tiles, tile, last, squares);
 }
 
-/* m[6 a + b][row][square] of tiles [tile, last) of a group's rows, from all channels' patches. */
+/* m[product][row][square] of tiles [tile, last) of a group's rows, from all channels' patches. */
 static void winograd_sums(T *m, const T *v, const fnn_conv_args *a, const fnn_conv_shape *s, const fnn_winograd_plan *plan, size_t group, gemm_cut tiles, size_t tile,
                           size_t last, size_t squares)
 {
@@ -239,18 +239,48 @@ static void winograd_place_tiny(T *y, size_t image, const T *lines, size_t line_
             memcpy(y + 4 * r, lines + r * line_step, 4 * sizeof *y);
 }
 
+/* A block's results of row o, from its sums, to y; lines: room for them. placed: the result, in which the halves of a transposed convolution are lattices. */
+static void winograd_finish(T *lines, const fnn_conv_args *a, const fnn_conv_shape *s, const fnn_conv_shape *placed, const fnn_winograd_plan *plan,
+                            const winograd_block *block, const T *sums, size_t o, size_t squares)
+{
+    const size_t line = FNN_WINOGRAD_SIDE * plan->blocks.pitch, plane = placed->out[1] * placed->out[2], image = s->groups * s->rows * plane;
+    const T *bias = a->bias ? (const T *)a->bias + o : NULL;
+    T *y = (T *)a->y + o * plane;
+    for (int half = 0; half < (s->transposed ? 4 : 1); ++half) {
+        const winograd_part of[2] = {s->transposed ? WINOGRAD_EVEN + half / 2 : WINOGRAD_BOTH, s->transposed ? WINOGRAD_EVEN + half % 2 : WINOGRAD_BOTH};
+        if (plan->products == FNN_WINOGRAD_PRODUCTS)
+            winograd_output(lines, line, sums, plan->m_step, bias, squares);
+        else
+            winograd_half_output(lines, line, sums, plan->m_step, bias, squares, of);
+        for (size_t i = 0; i < FNN_WINOGRAD_SIDE && a->activation; ++i) {
+            const fnn_map_args map = {lines + i * line, lines + i * line, FNN_WINOGRAD_SIDE * squares, a->p, a->q};
+            a->activation(&map, 0, 1);
+        }
+        if (winograd_is_tiny(s)) {
+            winograd_place_tiny(y + block->row * image, image, lines, line, squares);
+            continue;
+        }
+        winograd_piece p;
+        for (size_t i = block->row, at = 0; i < block->end; i += p.rows, at += FNN_WINOGRAD_SIDE * p.rows * p.cols) {
+            p = winograd_piece_of(s, &plan->blocks, block, i);
+            for (int axis = 0; axis < 2 && s->transposed; ++axis)
+                p.first[axis] = of[axis] == WINOGRAD_EVEN ? a->y_first[1 + axis] : 1 - a->y_first[1 + axis];
+            winograd_place(y + p.image * image, lines + at, line, placed, &p);
+        }
+    }
+}
+
 static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
 {
     const fnn_conv_shape s = fnn_conv_shape_of(a);
     const fnn_winograd_plan plan = fnn_winograd_make_plan(&s, TILE_LANES, TILE_ROWS, sizeof(T), parts);
     const fnn_winograd_blocks *b = &plan.blocks;
     const gemm_cut tiles = gemm_cut_evenly(s.rows, plan.tile_rows);
-    fnn_conv_shape placed = s;      /* the result, of which a transposed convolution makes every second row and column by themselves */
+    fnn_conv_shape placed = s;
     for (int axis = 1; axis < 3 && s.transposed; ++axis)
         placed.out[axis] = a->y_size[axis], placed.dilation[axis] = 2;
-    const size_t y_plane = placed.out[1] * placed.out[2], y_image = s.groups * s.rows * y_plane, blocks = b->row_blocks * b->col_blocks, line = FNN_WINOGRAD_SIDE * b->pitch;
-    const int tiny = winograd_is_tiny(&s), halved = fnn_winograd_is_halved(s.taps, s.step);
-    T *y = (T *)a->scratch + part * plan.size, *lines = y + FNN_WINOGRAD_SIDE * line, *v = lines + b->lines + b->gather, *m = v + plan.products * plan.v_step;
+    const size_t blocks = b->row_blocks * b->col_blocks;
+    T *y = (T *)a->scratch + part * plan.size, *lines = y + FNN_WINOGRAD_SIDE * FNN_WINOGRAD_SIDE * b->pitch, *v = lines + b->lines + b->gather, *m = v + plan.products * plan.v_step;
     size_t unit, last;
     fnn_share(s.groups * blocks * plan.tile_parts, 1, part, parts, &unit, &last);
     for (; unit < last; ++unit) {
@@ -258,7 +288,8 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
         const winograd_block block = winograd_block_of(b, unit / plan.tile_parts % blocks);
         size_t tile, tile_end;
         const T *x = (const T *)a->x + group * s.channels * s.x_size[1] * s.x_size[2];
-        const size_t squares = halved ? winograd_half_patches(v, plan.v_step, lines, x, &s, b, &block) : winograd_patches(v, plan.v_step, lines, x, &s, s.channels, b, &block);
+        const size_t squares = plan.products == FNN_WINOGRAD_PRODUCTS ? winograd_patches(v, plan.v_step, lines, x, &s, s.channels, b, &block)
+                                                                      : winograd_half_patches(v, plan.v_step, lines, x, &s, b, &block);
         fnn_share(tiles.parts, 1, unit % plan.tile_parts, plan.tile_parts, &tile, &tile_end);
         for (size_t next; tile < tile_end; tile = next) {
             if (fnn_interrupted())
@@ -266,31 +297,8 @@ static void winograd_forward(const fnn_conv_args *a, size_t part, size_t parts)
             next = tile_end - tile < plan.tiles ? tile_end : tile + plan.tiles;
             const size_t row = conv_first_row(tiles, tile), row_end = conv_first_row(tiles, next);
             winograd_sums(m, v, a, &s, &plan, group, tiles, tile, next, squares);
-            for (size_t r = row; r < row_end; ++r) {
-                const size_t o = group * s.rows + r;
-                const T *sums = m + (r - row) * b->pitch, *bias = a->bias ? (const T *)a->bias + o : NULL;
-                T *plane = (T *)a->y + o * y_plane;
-                for (int place = 0; place < (s.transposed ? 4 : 1); ++place) {
-                    const winograd_part of[2] = {s.transposed ? WINOGRAD_EVEN + place / 2 : WINOGRAD_BOTH, s.transposed ? WINOGRAD_EVEN + place % 2 : WINOGRAD_BOTH};
-                    if (halved)
-                        winograd_half_output(y, line, sums, plan.m_step, bias, squares, of);
-                    else
-                        winograd_output(y, line, sums, plan.m_step, bias, squares);
-                    for (size_t i = 0; i < FNN_WINOGRAD_SIDE && a->activation; ++i) {
-                        const fnn_map_args map = {y + i * line, y + i * line, FNN_WINOGRAD_SIDE * squares, a->p, a->q};
-                        a->activation(&map, 0, 1);
-                    }
-                    if (tiny)
-                        winograd_place_tiny(plane + block.row * y_image, y_image, y, line, squares);
-                    winograd_piece p;
-                    for (size_t i = block.row, at = 0; i < block.end && !tiny; i += p.rows, at += FNN_WINOGRAD_SIDE * p.rows * p.cols) {
-                        p = winograd_piece_of(&s, b, &block, i);
-                        for (int axis = 0; axis < 2 && s.transposed; ++axis)
-                            p.first[axis] = of[axis] == WINOGRAD_EVEN ? a->y_first[1 + axis] : 1 - a->y_first[1 + axis];
-                        winograd_place(plane + p.image * y_image, y + at, line, &placed, &p);
-                    }
-                }
-            }
+            for (size_t r = row; r < row_end; ++r)
+                winograd_finish(y, a, &s, &placed, &plan, &block, m + (r - row) * b->pitch, group * s.rows + r, squares);
         }
     }
 }

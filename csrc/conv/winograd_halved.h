@@ -84,7 +84,8 @@ FNN_INLINE void winograd_half_results(V y[4], const V m[9], winograd_part part)
         y[i] = part == WINOGRAD_BOTH ? v_add(of[i], m[5 + i]) : part == WINOGRAD_EVEN ? of[i] : m[5 + i];
 }
 
-/* The results of n squares, or of parts[0] along the rows and parts[1] along the columns, + bias, from m + (9 a + b) step, to the lines of their positions, line_step apart. */
+/* The results of n squares, or what parts[0] of the rows and parts[1] of the columns have of them, + bias, from m + (9 a + b) step, to the lines of their positions,
+ * line_step apart. */
 static void winograd_half_output(T *lines, size_t line_step, const T *m, size_t step, const T *bias, size_t n, const winograd_part *parts)
 {
     for (size_t j = 0; j < n; j += W) {

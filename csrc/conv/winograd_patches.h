@@ -70,7 +70,8 @@ static size_t winograd_views(winograd_view *view, const T *x, const fnn_conv_sha
     return n;
 }
 
-/* What a view whose columns are not neighbours reads, with zeros outside, as one whose columns are; over: the rows and columns that it has more than its squares. Prefetches `ahead` elements further. */
+/* What a view whose columns are not neighbours reads, with zeros outside, as one whose columns are; over: the rows and columns that it has more than its squares.
+ * Prefetches `ahead` elements further. */
 static winograd_view winograd_gather(T *to, const winograd_view *v, const size_t *over, size_t ahead)
 {
     const size_t rows = FNN_WINOGRAD_SIDE * v->rows + over[0], cols = FNN_WINOGRAD_SIDE * v->cols + over[1];

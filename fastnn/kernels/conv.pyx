@@ -6,8 +6,8 @@ over (channel, tap), so an image's result does not depend on the images beside i
 
 Two-dimensional convolutions of stride 1 with 3 × 3 taps, and larger ones, up to 9 × 9 and with stride 2 too, cut into cells of 3 × 3, take Winograd's algorithm,
 F(4 × 4, 3 × 3), with not too few channels and positions, forward and backward (the weights' gradient of 3 × 3 from four channels on; the input's with stride 1): up to
-4 times fewer multiplications, 2.4 for 7 × 7, the same promises. Its rounding errors are 1 to 2.4 times the direct sum's, up to 4 times with three or four channels, those
-of the weights' gradient 3 to 5 times, which is what frameworks have that add positions in one chain; an infinity or NaN in x may reach results up to four positions,
+4 times fewer multiplications, 2.4 for 7 × 7, the same promises. 3 × 3 with stride 2 takes 1.8 times fewer, but for the weights' gradient. Its rounding errors are 1 to 2.8 times the direct
+sum's (256 channels to 16), up to 4 times with three or four channels, those of the weights' gradient 3 to 5 times, which is what frameworks have that add positions in one chain; an infinity or NaN in x may reach results up to four positions,
 times the dilation, beside those it belongs to. The environment variable FASTNN_WINOGRAD=0, read on import, turns it off.
 
 Longer than others, because both operations and their gradients share the geometry, most of the file, and nothing else needs it.
