@@ -16,16 +16,7 @@ static void winograd_half_patch(T *v, size_t v_step, const T *x, const size_t *f
 {
     const size_t step = size / 4;
     T d[81 * W], even[45 * W];
-    for (size_t r = 0; r < size; ++r, x += pitch)
-        for (size_t i = 0; i < size; i += TILE_BLOCK) {
-            const size_t col = i + TILE_BLOCK < size ? i : size - TILE_BLOCK;
-            tile_vec some[TILE_BLOCK];
-#define WINOGRAD_SQUARE(j) (x + from[j] + col)
-            TILE_TRANSPOSE(some, WINOGRAD_SQUARE);
-#undef WINOGRAD_SQUARE
-            TILE_UNROLL for (size_t k = 0; k < TILE_BLOCK; ++k)
-                tile_store(d + (r * size + col + k) * W, some[k]);
-        }
+    winograd_turn_patches(d, x, from, pitch, size);
     for (size_t i = 0; i < size; ++i) {
         V of[5], t[5];
         TILE_UNROLL for (size_t k = 0; k < 5; ++k)
@@ -45,35 +36,6 @@ static void winograd_half_patch(T *v, size_t v_step, const T *x, const size_t *f
         TILE_UNROLL for (size_t k = 0; k < 4; ++k)
             v_store(v + (5 + k) * v_step, v_load(row + (k * step + lag[2]) * W));
     }
-}
-
-/* v[9 a + b][channel][square] of a block. x: the first image's first channel. Returns how many squares. */
-static size_t winograd_half_patches(T *v, size_t v_step, T *room, const T *x, const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block)
-{
-    const size_t side = fnn_winograd_side(s), plane = s->x_size[1] * s->x_size[2], image = s->groups * s->channels * plane, pitch = side * block->cols + 1, over[2] = {1, 1};
-    winograd_view view[FNN_WINOGRAD_SQUARES];
-    size_t from[FNN_WINOGRAD_SQUARES + W], pieces = 0, squares = 0;
-    winograd_piece p;
-    for (size_t row = block->row, at = 0; row < block->end; row += p.rows, at += pitch) {
-        p = winograd_piece_of(s, b, block, row);
-        view[pieces++] = (winograd_view){x + p.image * image, (ptrdiff_t)s->x_size[1], (ptrdiff_t)s->x_size[2], (ptrdiff_t)s->x_size[2], 1,
-                                         s->origin[1] + (ptrdiff_t)(side * p.row), s->origin[2] + (ptrdiff_t)(side * p.col), side / 4 * p.rows, side / 4 * p.cols};
-        for (size_t r = 0; r < p.rows; ++r, at += side * pitch)
-            for (size_t q = 0; q < p.cols; ++q)
-                from[squares++] = at + side * q;
-    }
-    for (size_t i = 0; i < W; ++i)
-        from[squares + i] = from[squares - 1];
-    for (size_t c = 0; c < s->channels; ++c, v += b->pitch) {
-        T *to = room;
-        for (size_t i = 0; i < pieces; view[i++].x += plane) {
-            const winograd_view of = winograd_gather(to, &view[i], over, 2 * plane);
-            to += of.height * of.width;
-        }
-        for (size_t j = 0; j < squares; j += W)
-            winograd_half_patch(v + j, v_step, room, from + j, pitch, side + 1, s->lag);
-    }
-    return squares;
 }
 
 FNN_INLINE void winograd_half_results(V y[4], const V m[9], winograd_part part)

@@ -1,92 +1,63 @@
-/* winograd_patches.h — what the convolutions of winograd.h, and the gradient of their weights, read of x: the squares of a block, and their patches, transformed. */
+/* winograd_patches.h — what the convolutions of winograd.h, and the gradient of their weights, read of x: patches of a block's squares, transformed. */
 
-/* A block's squares in one lattice of an image, of which it has the positions first + dilation (row, column): rows of squares [row, row + rows), columns
- * [col, col + cols). */
-typedef struct winograd_piece {
-    size_t image, first[2], row, rows, col, cols;
-} winograd_piece;
-
-/* A block: rows of squares [row, end), counted over all lattices, and columns. */
-typedef struct winograd_block {
-    size_t row, end, col, cols;
-} winograd_block;
-
-FNN_INLINE winograd_block winograd_block_of(const fnn_winograd_blocks *b, size_t index)
+/* B^T d B of W squares: to v + (6 a + b) v_step. As winograd_half_patch's. */
+static void winograd_patch(T *v, size_t v_step, const T *x, const size_t *from, size_t pitch)
 {
-    const size_t row = index / b->col_blocks * b->rows, col = index % b->col_blocks * b->cols, left = b->lattices * b->lattice_rows - row;
-    return (winograd_block){row, row + (left < b->rows ? left : b->rows), col, b->row - col < b->cols ? b->row - col : b->cols};
+    T d[36 * W], t[36 * W];
+    winograd_turn_patches(d, x, from, pitch, 6);
+    for (int pass = 0; pass < 2; ++pass)
+        for (size_t i = 0; i < 6; ++i) {
+            const T *line = pass ? t + 6 * i * W : d + i * W;
+            const size_t step = pass ? W : 6 * W;
+            V of[6], to[6];
+            TILE_UNROLL for (size_t k = 0; k < 6; ++k)
+                of[k] = v_load(line + k * step);
+            winograd_bt(to, of);
+            TILE_UNROLL for (size_t k = 0; k < 6; ++k)
+                v_store(pass ? v + (6 * i + k) * v_step : t + (6 * k + i) * W, to[k]);
+        }
 }
 
-/* Its piece from row `row` on. */
-FNN_INLINE winograd_piece winograd_piece_of(const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block, size_t row)
+/* v[product][channel][square] of some pieces, whose squares are `side` apart and read `over` rows and columns more, with vectors along the squares from the start. lag: for
+ * winograd_half_patch, or NULL. Returns how many squares. */
+static size_t winograd_square_patches(T *v, size_t v_step, size_t v_pitch, T *room, winograd_view *view, size_t pieces, size_t side, size_t over, const size_t *lag,
+                                      size_t channels, size_t plane)
 {
-    const size_t lattice = row / b->lattice_rows, first = row % b->lattice_rows, left = b->lattice_rows - first, down = s->dilation[1], along = s->dilation[2];
-    return (winograd_piece){lattice / along / down, {lattice / along % down, lattice % along}, first, block->end - row < left ? block->end - row : left,
-                            block->col, block->cols};
-}
-
-/* The positions of a piece's lattice along an axis from its square `square` on. */
-FNN_INLINE size_t winograd_left(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t square)
-{
-    const size_t first = p->first[axis - 1] + FNN_WINOGRAD_SIDE * square * s->dilation[axis];
-    return first < s->out[axis] ? fnn_conv_ceil(s->out[axis] - first, s->dilation[axis]) : 0;
-}
-
-/* How far a lattice's rows, or columns, of x are apart: with a dilation or a step, not both. */
-FNN_INLINE size_t winograd_apart(const fnn_conv_shape *s, int axis) { return s->dilation[axis] * s->step[axis]; }
-
-/* Of a piece's x along an axis: where the first row or column of its lattice is, for the taps of a phase, how many there are, and which the first square reads first. */
-FNN_INLINE size_t winograd_axis(const fnn_conv_shape *s, const winograd_piece *p, int axis, size_t phase, size_t square, ptrdiff_t *size, ptrdiff_t *first)
-{
-    const ptrdiff_t apart = (ptrdiff_t)winograd_apart(s, axis), at = (ptrdiff_t)(p->first[axis - 1] + phase) + s->origin[axis];
-    const ptrdiff_t before = at / apart - (at % apart < 0), begin = at - before * apart, end = (ptrdiff_t)s->x_size[axis];
-    *size = begin < end ? (end - begin + apart - 1) / apart : 0;
-    *first = before + (ptrdiff_t)(FNN_WINOGRAD_SIDE * square);
-    return (size_t)begin;
-}
-
-/* Where a piece reads a channel of x: a lattice of height x width, rows `down` apart, columns `along`, from its row `row` and column `left` on. */
-typedef struct winograd_view {
-    const T *x;
-    ptrdiff_t height, width, down, along, row, left;
-    size_t rows, cols;          /* of squares */
-} winograd_view;
-
-/* The pieces of a block for the taps of a phase. x: the first image's first channel. */
-static size_t winograd_views(winograd_view *view, const T *x, const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block, const size_t *phase)
-{
-    const size_t image = s->groups * s->channels * s->x_size[1] * s->x_size[2];
-    winograd_piece p;
-    size_t n = 0;
-    for (size_t row = block->row; row < block->end; row += p.rows, ++n) {
-        winograd_view *v = &view[n];
-        p = winograd_piece_of(s, b, block, row);
-        const size_t down = winograd_axis(s, &p, 1, phase[0], p.row, &v->height, &v->row);
-        const size_t along = winograd_axis(s, &p, 2, phase[1], p.col, &v->width, &v->left);
-        v->x = x + p.image * image + down * s->x_size[2] + along;
-        v->down = (ptrdiff_t)(winograd_apart(s, 1) * s->x_size[2]), v->along = (ptrdiff_t)winograd_apart(s, 2);
-        v->rows = p.rows, v->cols = p.cols;
-    }
-    return n;
-}
-
-/* What a view whose columns are not neighbours reads, with zeros outside, as one whose columns are; over: the rows and columns that it has more than its squares.
- * Prefetches `ahead` elements further. */
-static winograd_view winograd_gather(T *to, const winograd_view *v, const size_t *over, size_t ahead)
-{
-    const size_t rows = FNN_WINOGRAD_SIDE * v->rows + over[0], cols = FNN_WINOGRAD_SIDE * v->cols + over[1];
-    const ptrdiff_t begin = v->left < 0 ? -v->left : 0, left = v->width - v->left, end = left < begin ? begin : left < (ptrdiff_t)cols ? left : (ptrdiff_t)cols;
-    memset(to, 0, rows * cols * sizeof *to);
-    for (size_t r = 0; r < rows; ++r) {
-        const ptrdiff_t y = v->row + (ptrdiff_t)r;
-        if (begin < end && y >= 0 && y < v->height) {
-            const T *x = v->x + y * v->down + (v->left + begin) * v->along;
-            for (ptrdiff_t i = 0; i < (end - begin) * v->along; i += TILE_CACHE_LINE)
-                tile_prefetch(x + ahead + (size_t)i);
-            conv_copy(to + r * cols + (size_t)begin, x, (size_t)v->along, (size_t)(end - begin));
+    const size_t pitch = FNN_WINOGRAD_SIDE * view->cols + over, overs[2] = {over, over};
+    size_t from[FNN_WINOGRAD_SQUARES + W], squares = 0;
+    for (size_t i = 0, at = 0; i < pieces; at += (FNN_WINOGRAD_SIDE * view[i++].rows + over) * pitch)
+        for (size_t r = 0; r < FNN_WINOGRAD_SIDE * view[i].rows; r += side)
+            for (size_t c = 0; c + over < pitch; c += side)
+                from[squares++] = at + r * pitch + c;
+    for (size_t i = 0; i < W; ++i)
+        from[squares + i] = from[squares - 1];
+    for (size_t c = 0; c < channels; ++c, v += v_pitch) {
+        T *to = room;
+        for (size_t i = 0; i < pieces; view[i++].x += plane)
+            to += winograd_gather(to, &view[i], overs, 2 * plane).height * (ptrdiff_t)pitch;
+        for (size_t j = 0; j < squares; j += W) {
+            if (lag)
+                winograd_half_patch(v + j, v_step, room, from + j, pitch, side + 1, lag);
+            else
+                winograd_patch(v + j, v_step, room, from + j, pitch);
         }
     }
-    return (winograd_view){to, (ptrdiff_t)rows, (ptrdiff_t)cols, (ptrdiff_t)cols, 1, 0, 0, v->rows, v->cols};
+    return squares;
+}
+
+/* Of a block. x: the first image's first channel. */
+static size_t winograd_half_patches(T *v, size_t v_step, T *room, const T *x, const fnn_conv_shape *s, const fnn_winograd_blocks *b, const winograd_block *block)
+{
+    const size_t side = fnn_winograd_side(s), plane = s->x_size[1] * s->x_size[2], image = s->groups * s->channels * plane;
+    winograd_view view[FNN_WINOGRAD_SQUARES];
+    winograd_piece p;
+    size_t pieces = 0;
+    for (size_t row = block->row; row < block->end; row += p.rows) {
+        p = winograd_piece_of(s, b, block, row);
+        view[pieces++] = (winograd_view){x + p.image * image, (ptrdiff_t)s->x_size[1], (ptrdiff_t)s->x_size[2], (ptrdiff_t)s->x_size[2], 1,
+                                         s->origin[1] + (ptrdiff_t)(side * p.row), s->origin[2] + (ptrdiff_t)(side * p.col), side / 4 * p.rows, side / 4 * p.cols};
+    }
+    return winograd_square_patches(v, v_step, b->pitch, room, view, pieces, side, 1, s->lag, s->channels, plane);
 }
 
 /* B^T down the columns of a view's rows of squares, from `shift` rows and columns on: the six rows of it to `to`, `line` apart, square after square. May write up
@@ -233,7 +204,12 @@ static size_t winograd_patches(T *v, size_t v_step, T *lines, const T *x, const 
         return block->end - block->row;
     }
     const size_t plane = s->x_size[1] * s->x_size[2], v_cell = channels * b->pitch, v_row = fnn_winograd_cells_along(s->taps[2], s->step[2]) * v_cell;
-    size_t squares = 0;
+    const size_t cols = FNN_WINOGRAD_SIDE * block->cols;
+    size_t squares = (block->end - block->row) * block->cols;
+    if (fnn_winograd_cells(s->taps, s->step) == 1 && squares >= W && 3 * cols < 2 * fnn_conv_ceil(cols, W) * W) {    /* along a row many lanes would be idle */
+        const size_t first[2] = {0, 0}, pieces = winograd_views(views, x, s, b, block, first);
+        return winograd_square_patches(v, v_step, b->pitch, lines + b->lines, views, pieces, FNN_WINOGRAD_SIDE, 2, NULL, channels, plane);
+    }
     for (size_t phase[2] = {0}; phase[0] < s->step[1]; ++phase[0]) {
         size_t cells[2] = {fnn_winograd_phase_cells(s->taps[1], s->step[1], phase[0])};
         T *of = v;

@@ -86,7 +86,7 @@ static fnn_winograd_blocks winograd_cut(const fnn_conv_shape *s, size_t limit, s
     const size_t down = fnn_winograd_phase_cells(s->taps[1], s->step[1], 0), along = fnn_winograd_phase_cells(s->taps[2], s->step[2], 0);
     b.lines = fnn_winograd_groups(along) * FNN_WINOGRAD_POINTS * b.line;
     const size_t pieces = b.rows < b.rows / b.lattice_rows + 2 ? b.rows : b.rows / b.lattice_rows + 2, reach = FNN_WINOGRAD_SIDE * b.cols + fnn_winograd_over(along);
-    b.gather = s->dilation[2] * s->step[2] == 1 ? 0 : fnn_conv_round((FNN_WINOGRAD_SIDE * b.rows + pieces * fnn_winograd_over(down)) * reach + line);
+    b.gather = fnn_conv_round((FNN_WINOGRAD_SIDE * b.rows + pieces * fnn_winograd_over(down)) * reach + line);
     if (fnn_winograd_is_halved(s->taps, s->step)) {
         const size_t side = fnn_winograd_side(s);
         b.lines = 0, b.gather = fnn_conv_round((side * b.rows + pieces) * (side * b.cols + 1) + line);

@@ -22,7 +22,7 @@ typedef struct fnn_winograd_blocks {
     size_t rows, cols, squares;         /* of the largest block */
     size_t row_blocks, col_blocks;      /* how many blocks */
     size_t pitch, line, lines;          /* scratch, in elements: for a block's squares; for their positions in a row; for what they read of a channel */
-    size_t gather;                      /* and for the lattice's own rows and columns of it */
+    size_t gather;                      /* and for a copy of that, lattice by lattice */
 } fnn_winograd_blocks;
 
 /* The cells along an axis that the taps phase, phase + step, ... have, and all taps. */
