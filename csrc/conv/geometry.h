@@ -21,8 +21,8 @@ typedef struct fnn_conv_shape {
     size_t batch, groups, rows, channels;
     size_t out[3], taps[3], x_size[3], step[3], dilation[3];
     ptrdiff_t origin[3];
-    int transposed;         /* all of a transposed convolution with a step of 2: out is half of the result, rounded up; origin that of the half which takes the even taps */
-    size_t lag[3];          /* how much further the other half reads; of a convolution with a step of 2: the odd taps */
+    int transposed;         /* with a step of 2, all at once: out is half of the result, rounded up, origin that of the half which takes the even taps */
+    size_t lag[3];          /* how much further than the even taps the odd ones read */
 } fnn_conv_shape;
 
 #define FNN_CONV_AXES(field) {a->field[0], a->field[1], a->field[2]}
@@ -30,6 +30,7 @@ typedef struct fnn_conv_shape {
     {a->batch, a->groups, a->rows, a->channels, FNN_CONV_AXES(out), FNN_CONV_AXES(taps), FNN_CONV_AXES(x_size), FNN_CONV_AXES(step), \
      FNN_CONV_AXES(dilation), FNN_CONV_AXES(origin), 0, {1, 1, 1}}
 
+/* Of a convolution that may be transposed. */
 static inline fnn_conv_shape fnn_conv_shape_of(const fnn_conv_args *a)
 {
     fnn_conv_shape s = FNN_CONV_SHAPE(a);

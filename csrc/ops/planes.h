@@ -45,20 +45,23 @@ FNN_INLINE void prefetch_lanes(const T *p) { prefetch(p), prefetch(p + LANES / 2
 /* The n values from x on: sum += x - centre, squares += (x - centre)². */
 FNN_INLINE void plane_moments(Lanes *sum, Lanes *squares, const T *x, size_t n, T centre, ptrdiff_t ahead)
 {
-    Lanes s = *sum, q = *squares, c = lanes_set(centre);
     size_t j = 0;
-    for (; j + LANES <= n; j += LANES) {
-        Lanes d = lanes_sub(lanes_load(x + j), c);
-        if (ahead) prefetch_lanes(x + j + ahead);
-        s = lanes_add(s, d), q = lanes_fma(d, d, q);
+    if (n >= LANES) {
+        Lanes s = *sum, q = *squares, c = lanes_set(centre);
+        for (; j + LANES <= n; j += LANES) {
+            Lanes d = lanes_sub(lanes_load(x + j), c);
+            if (ahead) prefetch_lanes(x + j + ahead);
+            s = lanes_add(s, d), q = lanes_fma(d, d, q);
+        }
+        *sum = s, *squares = q;
     }
     for (int k = 0; k < LANE_VECTORS && j < n; k++, j += W) { /* tail */
         size_t m = n - j < W ? n - j : W;
-        V d = v_sub(v_load_n(x + j, m), c.v[k]);
+        if (ahead) prefetch(x + j + ahead);
+        V d = v_sub(m == W ? v_load(x + j) : v_load_n(x + j, m), v_set(centre));
         if (m < W) d = v_select(m_first(m), d, v_zero());
-        s.v[k] = v_add(s.v[k], d), q.v[k] = v_fma(d, d, q.v[k]);
+        sum->v[k] = v_add(sum->v[k], d), squares->v[k] = v_fma(d, d, squares->v[k]);
     }
-    *sum = s, *squares = q;
 }
 
 /* Where a block lies: planes [first, end), elements [from, from + n) of each. */
@@ -114,21 +117,24 @@ FNN_INLINE void planes_moments(T *mean, T *squares, const T *x, size_t outer, si
 /* g += the n values from dy on; gd += their products with x - mean. */
 FNN_INLINE void plane_products(Lanes *g, Lanes *gd, const T *dy, const T *x, size_t n, T mean, ptrdiff_t ahead)
 {
-    Lanes sum_g = *g, sum_gd = *gd, centre = lanes_set(mean);
     size_t j = 0;
-    for (; j + LANES <= n; j += LANES) {
-        Lanes v = lanes_load(dy + j);
-        if (ahead) prefetch_lanes(dy + j + ahead), prefetch_lanes(x + j + ahead);
-        sum_g = lanes_add(sum_g, v);
-        sum_gd = lanes_fma(v, lanes_sub(lanes_load(x + j), centre), sum_gd);
+    if (n >= LANES) {
+        Lanes sum_g = *g, sum_gd = *gd, centre = lanes_set(mean);
+        for (; j + LANES <= n; j += LANES) {
+            Lanes v = lanes_load(dy + j);
+            if (ahead) prefetch_lanes(dy + j + ahead), prefetch_lanes(x + j + ahead);
+            sum_g = lanes_add(sum_g, v);
+            sum_gd = lanes_fma(v, lanes_sub(lanes_load(x + j), centre), sum_gd);
+        }
+        *g = sum_g, *gd = sum_gd;
     }
     for (int k = 0; k < LANE_VECTORS && j < n; k++, j += W) { /* tail */
         size_t m = n - j < W ? n - j : W;
-        V v = v_load_n(dy + j, m);
-        sum_g.v[k] = v_add(sum_g.v[k], v);
-        sum_gd.v[k] = v_fma(v, v_sub(v_load_n(x + j, m), centre.v[k]), sum_gd.v[k]);
+        if (ahead) prefetch(dy + j + ahead), prefetch(x + j + ahead);
+        V v = m == W ? v_load(dy + j) : v_load_n(dy + j, m);
+        g->v[k] = v_add(g->v[k], v);
+        gd->v[k] = v_fma(v, v_sub(m == W ? v_load(x + j) : v_load_n(x + j, m), v_set(mean)), gd->v[k]);
     }
-    *g = sum_g, *gd = sum_gd;
 }
 
 /* g[k] = sum(dy) and gd[k] = sum(dy (x - mean[k])) of `count` <= BUNCH sets. */
