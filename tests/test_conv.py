@@ -314,6 +314,16 @@ def test_an_infinity_reaches_four_positions_further_at_most(taps, stride, rng):
         assert taps // 2 // stride <= abs(reached).max() <= taps // 2 / stride + 4
 
 
+def test_an_infinity_reaches_four_positions_further_at_most_in_a_transposed_convolution(rng):
+    x, w = rng.standard_normal((1, 24, 40, 40)).astype(np.float32), rng.standard_normal((24, 20, 3, 3)).astype(np.float32)
+    reach = []
+    for at in range(16, 24):
+        spoilt = x.copy()
+        spoilt[0, 0, at, at] = np.inf
+        reach.append(abs(np.argwhere(~np.isfinite(kernels.conv_transpose(spoilt, w, stride=2, padding=1)[0, 0])) - 2 * at).max())
+    assert min(reach) == 1 and 1 < max(reach) <= 1 + 4  # beyond the definition's only where Winograd's algorithm is used
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_does_not_matter(layout, dtype, rng):
     x, w, b = operands(SHAPES[5], dtype, rng)

@@ -1,6 +1,6 @@
 /* winograd_patches.h — what the convolutions of winograd.h, and the gradient of their weights, read of x: patches of a block's squares, transformed. */
 
-/* B^T d B of W squares: to v + (6 a + b) v_step. As winograd_half_patch's. */
+/* B^T d B of W squares: to v + (6 a + b) v_step. Where they are: as for winograd_half_patch. */
 static void winograd_patch(T *v, size_t v_step, const T *x, const size_t *from, size_t pitch)
 {
     T d[36 * W], t[36 * W];

@@ -18,7 +18,8 @@ static size_t winograd_image(const fnn_conv_shape *s)
 int fnn_winograd_is_large(const fnn_conv_shape *s) { return s->rows * s->channels * fnn_winograd_cells(s->taps, s->step) >= 32768; }
 
 /* Whether it pays: with few channels the transforms cost what the multiplications save, too many positions of the squares may be outside, and a single square
- * does not save what packing weights costs, nor do fewer than there are cells of many weights. The bits depend on it, hence it on neither batch nor threads. */
+ * does not save what packing weights costs, nor do fewer than there are cells of many weights. Of winograd_halved.h's the cost is counted: 90 for 81 products, which are
+ * slower. The bits depend on it, hence it on neither batch nor threads. */
 int fnn_conv_is_winograd(const fnn_conv_shape *s, int gradient)
 {
     enum { MOST = FNN_WINOGRAD_TAPS * FNN_WINOGRAD_CELLS };
