@@ -1,4 +1,7 @@
-"""Convolution and transposed convolution: against the float64 reference, with the same bits everywhere, forward and backward."""
+"""Convolution and transposed convolution: against the float64 reference, with the same bits everywhere, forward and backward.
+
+Long, because every way that a convolution can go has its shapes here, and all go through the same checks.
+"""
 
 import numpy as np
 import pytest
